@@ -1,0 +1,15 @@
+//! diorama: a working scale model of your network, on your laptop.
+//!
+//! One declarative model of a network of machines is evaluated, booted as a clone made of virtual
+//! machines, tested, and deployed. The arrows between the modules point one way:
+//!
+//! ```text
+//! cli, tui ─▶ client ─▶ proto ─▶ model
+//! daemon ─▶ session ─▶ switch, console, qemu ─▶ model
+//! ```
+//!
+//! Invariant: nothing below knows anything above; the pure modules (`model`, `proto`, `session`,
+//! the decisions of `switch`, `qemu::command_line`, `tui::update` and `tui::draw`) perform no I/O
+//! and take time as an argument.
+
+pub mod model;

@@ -1,0 +1,3 @@
+//! The `diorama` program: hands the command line to [`diorama::cli`].
+
+fn main() {}
