@@ -13,3 +13,4 @@
 //! and take time as an argument.
 
 pub mod model;
+pub mod proto;
