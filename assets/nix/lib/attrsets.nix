@@ -36,6 +36,7 @@ rec {
     else if isAttrs attrs then builtins.concatMap (collect pred) (attrValues attrs)
     else [ ];
   genAttrs = names: f: listToAttrs (map (n: nameValuePair n (f n)) names);
+  genAttrs' = xs: f: listToAttrs (map f xs);
   isDerivation = value: value.type or null == "derivation";
   toDerivation = path: {
     type = "derivation";

@@ -26,7 +26,12 @@ rec {
 
   wrongType = loc: type: defs:
     let d = head defs; in
-    "${locNode loc}the option `${showOption loc}' must be a ${type.description}, but `${toString d.file}' sets it to ${showValue 2 d.value}";
+    "${locNode loc}the option `${showOption loc}' must be ${article type.description}, but `${toString d.file}' sets it to ${showValue 2 d.value}";
+
+  article = words:
+    let word = head (lib.splitString " " words); in
+    if builtins.elem word [ "one" "null" "strings" "lazy" ] then words
+    else if builtins.match "[aeiou].*" word != null then "an ${words}" else "a ${words}";
 
   unknownOptions = prefix: options: unmatched:
     let
@@ -42,7 +47,7 @@ rec {
       place = if pos == null then toString d.file else "${pos.file}:${toString pos.line}";
       full = d.path ++ leafOf d.value;
     in
-    "${locNode prefix}the option `${showOption (lib.showLoc prefix ++ full)}' does not exist; `${place}' sets it.${didYouMean (suggestions options d.path full)}";
+    "${locNode prefix}the option `${showOption (lib.showLoc prefix ++ full)}' does not exist; `${place}' sets it.${didYouMean (map (s: lib.concatStrings (map (p: p + ".") (lib.showLoc prefix)) + s) (suggestions options d.path full))}";
 
   # The rest of the path when what is set under an unknown name is one single thing.
   leafOf = v:

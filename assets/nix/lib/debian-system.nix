@@ -1,0 +1,48 @@
+# The guest system `debian` as the network layer sees it.
+lib:
+{ backend, why }:
+let
+  inherit (builtins) map;
+  topology = import ./topology.nix lib;
+  text = p: "${p}";
+in
+{
+  name = "debian";
+  inherit why;
+  inherit (backend) pkgs;
+  inherit (backend) missingSets;
+
+  evalNode = { name, number, modules, specialArgs }: lib.evalModules {
+    prefix = [{ node = name; }];
+    specialArgs = { inherit (backend) pkgs; modulesPath = toString ../modules; } // specialArgs;
+    modules = backend.baseModules ++ import ../modules/network-layer.nix ++ [
+      {
+        _file = "the network layer";
+        virtualisation.test.nodeName = name;
+        virtualisation.test.nodeNumber = number;
+      }
+    ] ++ modules;
+  };
+
+  interfacesOf = _: config: config.virtualisation.allInterfaces;
+  qemuOptionsOf = words: config: builtins.concatMap words config.virtualisation.qemu.options;
+
+  bootOf = config: {
+    boot = {
+      kind = "direct";
+      kernel = "${config.system.build.kernel}/kernel";
+      initrd = "${config.system.build.initrd}/initrd";
+      kernelParams = config.boot.kernelParams;
+    };
+    toplevel = text config.system.build.toplevel;
+    drives = map
+      (i: { file = text i.file; format = "raw"; readOnly = true; } // lib.optionalAttrs (i ? serial) { inherit (i) serial; })
+      config.system.build.images;
+    shell = "agent";
+  } // lib.optionalAttrs (config.virtualisation.diskSize != null && config.virtualisation.diskSize > 0) {
+    stateDisk.size = config.virtualisation.diskSize;
+  };
+  pathsOf = config:
+    map text ([ config.system.build.kernel config.system.build.initrd ] ++ map (i: i.file) config.system.build.images
+      ++ [ config.system.build.toplevel ]);
+}

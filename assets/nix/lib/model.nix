@@ -1,0 +1,185 @@
+# Reading a model: from a file (or a value) in any of the accepted forms to one set of nodes.
+#
+#   { network = { NODE = module; }; }   { nodes = { NODE = module; }; }   { NODE = module; }
+#   a function of { pkgs, lib, replicate, ... } to one of these
+#   a file of bindings without braces, as the paper prints it: network = { … };
+#
+# Invariant: finding the names of the nodes evaluates no node.
+lib:
+let
+  inherit (builtins) isAttrs isString isPath isList attrNames elem filter map head match removeAttrs length toString
+    isFunction functionArgs intersectAttrs concatStringsSep;
+  inherit (lib) splitString optionals genAttrs showValue toLower;
+
+  replicate = instances: module: { _type = "replicated"; inherit instances module; };
+
+  # Keys that say something about the network and are no nodes.
+  metaKeys = [ "network" "defaults" "meta" "testScript" "name" "description" "vlans" ];
+  networkKeys = [ "description" "name" "enableRollback" "nixpkgs" ];
+
+  # Names that mean something else in a module's arguments or on a machine.
+  reserved = [
+    "config" "options" "pkgs" "lib" "name" "nodes" "network" "networks" "defaults" "meta" "self" "specialArgs"
+    "modulesPath" "utils" "extendModules" "instance" "instances" "replicate" "diorama" "testScript" "description"
+    "vlans" "localhost" "localhost4" "localhost6" "ip6-localhost" "ip6-loopback" "baseModules" "extraModules"
+    "infrastructure" "all" "host" "class" "true" "false" "null" "builtins" "import" "map" "throw" "toString" "with"
+    "rec" "let" "in" "inherit" "if" "then" "else" "assert" "or"
+  ];
+
+  # --- The file ---------------------------------------------------------------------------------------------------
+
+  isFile = m: isPath m || isString m;
+  fileOf = model:
+    if builtins.pathExists "${toString model}/." then
+      (if builtins.pathExists (model + "/default.nix") then model + "/default.nix"
+      else throw "${toString model}: this directory has no default.nix to read a model from")
+    else if builtins.pathExists model then model
+    else throw "${toString model}: there is no such file to read a model from";
+
+  # The first line that is neither empty nor a comment.
+  firstCode = lines:
+    if lines == [ ] then ""
+    else
+      let line = head lines; rest = builtins.tail lines; in
+      if match "[[:space:]]*(#.*)?" line != null then firstCode rest
+      else if match "[[:space:]]*/[*].*" line != null then firstCode (afterComment lines)
+      else line;
+  afterComment = lines:
+    if lines == [ ] then [ ]
+    else
+      let m = match ".*[*]/(.*)" (head lines); in
+      if m == null then afterComment (builtins.tail lines) else [ (head m) ] ++ builtins.tail lines;
+  isBindings = text:
+    match "[[:space:]]*[a-zA-Z_][a-zA-Z0-9_'.-]*[[:space:]]*=([^=].*)?" (firstCode (splitString "\n" text)) != null;
+
+  # Words of a text that could be variables of it.
+  wordsOf = text:
+    let
+      isVariable = w: isString w && match "[a-zA-Z_][a-zA-Z0-9_'-]*" w != null && !(builtins ? ${w}) && !(elem w reserved);
+      words = filter isVariable (builtins.split "[^a-zA-Z0-9_'-]+" text);
+    in
+    attrNames (builtins.listToAttrs (map (name: { inherit name; value = null; }) words));
+
+  # A model's file may use a node's name as a free variable, as Figure 1 of the paper does with `postgresql`.
+  # It is read twice: first with every word bound to find the names of the nodes, then with these names alone,
+  # so that a misspelt variable stays Nix's own error with its place.
+  readScoped = file: args: arguments:
+    let
+      text = builtins.readFile file;
+      bindings = isBindings text;
+      source = if bindings then builtins.toFile (lib.sanitizeDerivationName (baseNameOf (toString file))) "{ ${text}\n}" else file;
+      firstLook = call (builtins.scopedImport
+        (genAttrs (wordsOf text) (w: throw "${toString file}: the names of the nodes depend on `${w}', which is not known before them"))
+        source);
+      names = knownNames file (forms file firstLook);
+      call = v: if isFunction v then call (v (if functionArgs v == { } then args else intersectAttrs (functionArgs v) args)) else v;
+    in
+    call (builtins.scopedImport (genAttrs (filter (n: !(builtins ? ${n})) names) (n: arguments.${n})) source);
+
+  knownNames = file: form: builtins.concatLists (lib.mapAttrsToList (n: v: [ n ] ++ map (i: i.name) (instancesOf file n v)) form.nodes);
+
+  # --- The forms --------------------------------------------------------------------------------------------------
+
+  forms = file: v:
+    let
+      isMeta = isAttrs v.network && attrNames (removeAttrs v.network networkKeys) == [ ];
+      nodes =
+        if v ? network && isAttrs v.network && !isMeta then removeAttrs v.network [ "defaults" "meta" "description" ]
+        else if v ? nodes then v.nodes
+        else removeAttrs v metaKeys;
+      inner = if v ? network && isAttrs v.network then v.network else { };
+    in
+    if !isAttrs v then throw "${toString file}: a model must be a set of nodes or a function to one, not ${showValue 1 v}"
+    else if v ? network && !isAttrs v.network then throw "${toString file}: `network' must be a set of nodes, not ${showValue 1 v.network}"
+    else if v ? nodes && !isAttrs v.nodes then throw "${toString file}: `nodes' must be a set of nodes, not ${showValue 1 v.nodes}"
+    else {
+      inherit nodes;
+      defaults = lib.optional (v ? defaults) v.defaults ++ lib.optional (inner ? defaults && !isMeta) inner.defaults;
+      meta = (if isAttrs (inner.meta or null) then inner.meta else { }) // v.meta or { };
+      testScript = v.testScript or null;
+      vlans = v.vlans or { };
+      name = firstString [ (v.meta.name or null) (inner.name or null) (v.name or null) ];
+      description = firstString [ (v.meta.description or null) (inner.description or null) (v.description or null) ];
+    };
+  firstString = list: lib.findFirst isString null list;
+
+  isReplicated = v: isAttrs v && (v._type or null == "replicated" || attrNames v == [ "instances" "module" ]);
+
+  instancesOf = file: name: v:
+    if !isReplicated v then [{ inherit name; module = v; instance = 1; class = null; }]
+    else if !(builtins.isInt v.instances && v.instances >= 0) then
+      throw "${toString file}: the number of instances of `${name}' must be a whole number, not ${showValue 1 v.instances}"
+    else
+      map (instance: { name = "${name}${toString instance}"; inherit (v) module; inherit instance; class = name; })
+        (lib.range 1 v.instances);
+
+  # --- Checks -----------------------------------------------------------------------------------------------------
+
+  nodeFile = file: set: name:
+    let pos = builtins.unsafeGetAttrPos name set; in
+    if pos == null then toString file else pos.file;
+  placeOf = file: set: name:
+    let pos = builtins.unsafeGetAttrPos name set; in
+    if pos == null then toString file else "${pos.file}:${toString pos.line}";
+
+  checkName = place: name:
+    if elem name reserved then
+      throw "${place}: no node may be called `${name}': the word means something else in a module's arguments or on a machine; give the node another name"
+    else if match "[a-zA-Z0-9]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9])?" name == null then
+      throw "${place}: `${name}' cannot be a node's name, for it is its host name too: letters, digits and '-', a letter or digit first and last, at most 63"
+    else true;
+
+  checkModule = place: name: module:
+    if isAttrs module || lib.isFunction module || isPath module then true
+    else if isString module && lib.hasPrefix "/" module then true
+    else throw "${place}: the node `${name}' must be a module (a function, a set or a path), not ${showValue 1 module}";
+
+  collisions = list:
+    let
+      byName = builtins.groupBy (i: toLower i.name) list;
+      twice = filter (n: length byName.${n} > 1) (attrNames byName);
+    in
+    map (n: byName.${n}) twice;
+
+  fromForm = file: form:
+    let
+      perName = lib.mapAttrsToList
+        (name: v:
+          let place = placeOf file form.nodes name; in
+          builtins.seq (checkName place name)
+            (map (i: builtins.seq (checkModule place name i.module) (i // { inherit place; file = nodeFile file form.nodes name; }))
+              (instancesOf file name v)))
+        form.nodes;
+      list = builtins.concatLists perName;
+      clashes = collisions list;
+      classes = builtins.listToAttrs (map (name: { inherit name; value = map (i: i.name) (instancesOf file name form.nodes.${name}); })
+        (filter (n: isReplicated form.nodes.${n}) (attrNames form.nodes)));
+    in
+    if form.nodes == { } then throw "${toString file}: this model has no nodes"
+    else if clashes != [ ] then
+      let pair = head clashes; in
+      throw "${(lib.last pair).place}: the nodes ${concatStringsSep " and " (map (i: "`${i.name}'" + lib.optionalString (i.class != null) " (an instance of `${i.class}')") pair)} have the same host name; rename one of them"
+    else if length list > (import ./topology.nix lib).maxNodes then
+      throw "${toString file}: this model has ${toString (length list)} nodes; addresses 192.168.VLAN.1 to .253 allow ${toString (import ./topology.nix lib).maxNodes}"
+    else form // {
+      inherit file classes;
+      instances = builtins.listToAttrs (map (i: { inherit (i) name; value = i; }) list);
+    };
+in
+{
+  inherit replicate reserved;
+
+  # `model` is a file or a value; `args` what a model that is a function may ask for; `arguments` the
+  # configurations by node and class name, used lazily.
+  read = { model, args ? { }, arguments }:
+    let
+      file = if isFile model then fileOf (if isString model then /. + model else model) else "the model";
+      call = v: if isFunction v then call (v (if functionArgs v == { } then args else intersectAttrs (functionArgs v) args)) else v;
+      value = if isFile model then readScoped file args arguments else call model;
+    in
+    fromForm file (forms file value);
+
+  # A model file's value with nothing evaluated in it, for Nix files that extend a model.
+  import = file: readScoped file { inherit lib replicate; }
+    (throw "only the functions of diorama bind the names of the nodes");
+}

@@ -1,0 +1,70 @@
+# A network: every node's modules evaluated, each seeing the configurations of all.
+#
+# Invariant: a node's configuration is lazy in the others', so that machines may refer to each other in circles.
+lib:
+let
+  inherit (builtins) attrNames mapAttrs map concatStringsSep filter length seq head;
+  inherit (lib) imap1 listToAttrs nameValuePair optional;
+  reader = import ./model.nix lib;
+  topology = import ./topology.nix lib;
+in
+{
+  # `system` is one of the guest systems: { name; why; evalNode = { name, number, modules, specialArgs }: evaluation; pkgs }.
+  evalNetwork = { model, system, name ? null }:
+    let
+      form = reader.read {
+        inherit model;
+        args = {
+          inherit lib;
+          inherit (system) pkgs;
+          inherit (reader) replicate;
+          diorama = { inherit (reader) replicate; inherit lib; };
+        };
+        inherit arguments;
+      };
+      names = attrNames form.instances;
+      numbers = listToAttrs (imap1 (i: n: nameValuePair n i) names);
+
+      evaluations = mapAttrs
+        (name: i: system.evalNode {
+          inherit name;
+          number = numbers.${name};
+          modules = map (lib.setDefaultModuleLocation form.file) form.defaults
+            ++ [ (lib.setDefaultModuleLocation i.file i.module) ];
+          specialArgs = arguments // form.meta.specialArgs or { } // {
+            inherit name nodes;
+            inherit (i) instance;
+          };
+        })
+        form.instances;
+      # What a module sees of another machine: its configuration, and the same again under `config`.
+      nodes = mapAttrs (_: e: e.uncheckedConfig // { config = e.uncheckedConfig; inherit (e) options; }) evaluations;
+      arguments = nodes // mapAttrs (_: members: map (m: nodes.${m}) members) form.classes;
+
+      failed = builtins.concatLists (lib.mapAttrsToList
+        (name: e: map (a: "node ${name}: ${a.message}") (filter (a: !a.assertion) (e.config.assertions or [ ])))
+        evaluations);
+      warnings = builtins.concatLists (lib.mapAttrsToList
+        (name: e: map (w: "node ${name}: ${w}") (e.config.warnings or [ ]))
+        evaluations);
+      sane = seq (builtins.foldl' (acc: e: seq e.checked acc) null (builtins.attrValues evaluations))
+        (if failed == [ ] then lib.foldr (w: lib.warn w) true warnings
+        else throw (concatStringsSep "\n" failed));
+    in
+    {
+      inherit form names numbers evaluations nodes sane system;
+      configs = mapAttrs (_: e: e.config) evaluations;
+      name =
+        if name != null then name
+        else if form.name != null then form.name
+        else "network";
+      inherit (form) description;
+      testScript =
+        let t = form.testScript; in
+        if t == null then null
+        else if lib.isFunction t then t { inherit nodes; }
+        else if builtins.isPath t then builtins.readFile t
+        else if builtins.isString t then t
+        else throw "${toString form.file}: testScript must be text, a path or a function of { nodes, ... }, not ${lib.showValue 1 t}";
+    };
+}

@@ -1,0 +1,61 @@
+# The addresses that the topology gives a machine, and everyone's names in /etc/hosts.
+{ config, lib, nodes, options, ... }:
+let
+  inherit (lib) mkOption types;
+  topology = import ../lib/topology.nix lib;
+  number = config.virtualisation.test.nodeNumber;
+  assigned = builtins.filter (i: i.assignIP) config.virtualisation.allInterfaces;
+
+  addressesOn = node: family: interface:
+    map (a: a.address) (node.networking.interfaces.${interface.name} or { ipv4.addresses = [ ]; ipv6.addresses = [ ]; }).${family}.addresses;
+  # A machine's addresses of one family, those on networks that `viewer` is on first.
+  addressesSeen = viewer: node: family:
+    let
+      vlans = map (i: i.vlan) viewer.virtualisation.allInterfaces;
+      parts = lib.partition (i: builtins.elem i.vlan vlans) node.virtualisation.allInterfaces;
+    in
+    lib.concatMap (addressesOn node family) (parts.right ++ parts.wrong);
+  primary = family: let all = addressesSeen config config family; in if all == [ ] then "" else builtins.head all;
+
+  namesOf = node:
+    lib.optional (node.networking.domain or null != null) "${node.networking.hostName}.${node.networking.domain}"
+    ++ [ node.networking.hostName ];
+  hostLines = family: lib.concatMap
+    (node:
+      let all = addressesSeen config node family; in
+      lib.optional (all != [ ]) "${builtins.head all} ${lib.concatStringsSep " " (namesOf node)}\n")
+    (builtins.attrValues nodes);
+in
+{
+  options.networking = {
+    primaryIPAddress = mkOption {
+      type = types.str;
+      readOnly = true;
+      description = "The first address of the machine on a virtual network, or the empty string.";
+    };
+    primaryIPv6Address = mkOption {
+      type = types.str;
+      readOnly = true;
+      description = "The first IPv6 address of the machine on a virtual network, or the empty string.";
+    };
+    ipAddress = mkOption {
+      type = types.str;
+      readOnly = true;
+      description = "The same as networking.primaryIPAddress.";
+    };
+  };
+
+  config.networking = {
+    hostName = lib.mkDefault config.virtualisation.test.nodeName;
+    interfaces = builtins.listToAttrs (map
+      (i: lib.nameValuePair i.name {
+        ipv4.addresses = lib.mkDefault [{ address = topology.address4 i.vlan number; prefixLength = 24; }];
+        ipv6.addresses = lib.mkDefault [{ address = topology.address6 i.vlan number; prefixLength = 64; }];
+      })
+      assigned);
+    primaryIPAddress = primary "ipv4";
+    primaryIPv6Address = primary "ipv6";
+    ipAddress = config.networking.primaryIPAddress;
+    extraHosts = lib.concatStrings (hostLines "ipv4" ++ hostLines "ipv6");
+  };
+}
