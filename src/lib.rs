@@ -12,5 +12,7 @@
 //! the decisions of `switch`, `qemu::command_line`, `tui::update` and `tui::draw`) perform no I/O
 //! and take time as an argument.
 
+pub mod cli;
+pub mod error;
 pub mod model;
 pub mod proto;

@@ -1,3 +1,5 @@
 //! The `diorama` program: hands the command line to [`diorama::cli`].
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    diorama::cli::main()
+}

@@ -1,0 +1,126 @@
+//! The command line: one file a verb.
+//!
+//! A verb is a module with an `Args` (clap's derive; its doc comments and `after_help` are the
+//! reference manual) and `async fn run(Args, &Global) -> Outcome`, and one row of [`Verb`]. Help,
+//! completions, man pages and `docs/reference/cli.md` derive from these.
+//!
+//! Invariant: verbs talk to a session only through [`crate::client`].
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::error::{Error, Result};
+
+pub mod out;
+
+mod completions;
+mod man;
+
+/// The exit statuses that every verb shares; shown by `diorama --help`.
+const EXIT_CODES: &str = "\
+Exit status:
+  0    done
+  1    it failed
+  2    the command line makes no sense
+  3    no such session or node
+  130  interrupted with ctrl-c
+  `exec` hands on the remote command's status, see `diorama exec --help`.
+
+Examples:
+  diorama up                      boot the model in this directory and open the screen
+  diorama up -d network.nix       the same in the background
+  diorama exec web -- uname -a    run a command as root in a clone
+  diorama link cut web db         drop every frame from web to db
+  diorama link undo               take that back
+  diorama down                    shut everything down";
+
+/// A working scale model of your network: boots one declarative model's machines here, live.
+#[derive(Debug, Parser)]
+#[command(name = "diorama", version, after_help = EXIT_CODES, max_term_width = 100)]
+#[command(propagate_version = true, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What every verb understands.
+    #[command(flatten)]
+    pub global: Global,
+    /// The verb.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// Options that every verb understands.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Global {
+    /// The session to talk to; by default the only one that runs.
+    #[arg(short, long, global = true, value_name = "NAME", env = "DIORAMA_SESSION")]
+    pub session: Option<String>,
+    /// Keep disks, console logs and session files under this directory.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub state_dir: Option<std::path::PathBuf>,
+}
+
+/// The verbs, in the order that help shows.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Print a shell's completion script.
+    Completions(completions::Args),
+    /// Write the manual pages.
+    Man(man::Args),
+}
+
+/// What a verb ends in: the exit status, or an error for the person.
+pub type Outcome = Result<u8>;
+
+/// Runs the program on the process's own command line.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return report(&Error::new(format!("the program cannot start its threads: {e}"))),
+    };
+    let outcome = runtime.block_on(run(cli));
+    // A read of standard input cannot be cancelled; nobody waits for it.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(status) => ExitCode::from(status),
+        Err(e) => report(&e),
+    }
+}
+
+fn report(e: &Error) -> ExitCode {
+    out::err(&e.print());
+    ExitCode::from(e.status())
+}
+
+async fn run(cli: Cli) -> Outcome {
+    let global = &cli.global;
+    match cli.verb {
+        Verb::Completions(args) => completions::run(&args, global),
+        Verb::Man(args) => man::run(&args, global),
+    }
+}
+
+/// The whole command as clap knows it.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_teaches_by_example() {
+        for verb in command().get_subcommands().filter(|c| !c.is_hide_set()) {
+            let name = verb.get_name();
+            assert!(verb.get_about().is_some(), "{name} has no description");
+            let after = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(after.contains(&format!("diorama {name}")), "{name} shows no example");
+        }
+    }
+}
