@@ -1,0 +1,81 @@
+# Small builders: derivations run by the host's /bin/sh with the host's standard tools.
+#
+# A builder writes only below $out and its own temporary directory, and its output is a function of
+# its inputs alone: time stamps, owners and the order of directory entries never enter it.
+{ system }:
+let
+  environment = {
+    PATH = "/usr/bin:/bin:/usr/sbin:/sbin";
+    LC_ALL = "C";
+    TZ = "UTC";
+    preferLocalBuild = true;
+  };
+
+  markerName = "debian-package-";
+
+  # The part of a string's context that stands for Debian packages, on an empty string.
+  markersOf = text:
+    let context = builtins.getContext text; in
+    builtins.appendContext ""
+      (removeAttrs context (builtins.filter (path: packageOf path == null) (builtins.attrNames context)));
+
+  packageOf = path:
+    let found = builtins.match ".*/[0-9a-z]{32}-${markerName}(.*)" path;
+    in if found == null then null else builtins.head found;
+
+  # A derivation whose path still tells which Debian packages its text spoke of.
+  telling = text: drv: drv // { outPath = markersOf text + drv.outPath; };
+in
+rec {
+  # "/usr" with the knowledge that the package NAME is needed: what "${pkgs.NAME}" becomes.
+  usrOf = name: builtins.substring 0 0 "${builtins.toFile "${markerName}${name}" ""}" + "/usr";
+
+  # The Debian packages that a string speaks of, through "${pkgs.NAME}".
+  packagesIn = text:
+    builtins.filter (name: name != null) (map packageOf (builtins.attrNames (builtins.getContext text)));
+
+  # Runs a script file with `sh -eu`; the attributes become environment variables.
+  run = name: script: attrs:
+    derivation ({
+      inherit name system;
+      builder = "/bin/sh";
+      args = [ "-eu" script ];
+    } // environment // attrs);
+
+  # nixpkgs' function of that name, with the host's tools in place of a stdenv's.
+  runCommand = name: env: text:
+    telling text (derivation ({
+      inherit name system;
+      builder = "/bin/sh";
+      args = [ "-eu" "-c" text ];
+    } // environment // env));
+
+  writeTextFile = { name, text, executable ? false, destination ? "" }:
+    telling text (derivation ({
+      inherit name system text destination;
+      builder = "/bin/sh";
+      args = [ "-eu" (if executable then ./builders/write-executable.sh else ./builders/write-text.sh) ];
+      passAsFile = [ "text" ];
+    } // environment));
+
+  writeText = name: text: writeTextFile { inherit name text; };
+
+  writeScript = name: text: writeTextFile { inherit name text; executable = true; };
+
+  writeShellScript = name: text: writeScript name "#!/bin/bash\n${text}";
+
+  writeScriptBin = name: text:
+    writeTextFile { inherit name text; executable = true; destination = "/bin/${name}"; };
+
+  writeShellScriptBin = name: text: writeScriptBin name "#!/bin/bash\n${text}";
+
+  # A tree of symbolic links: [ { path; source; } ]. Sources are kept alive through the list's context.
+  linkTree = name: entries:
+    derivation ({
+      inherit name system;
+      builder = "/bin/sh";
+      args = [ "-eu" ./builders/link-tree.sh ];
+      entries = builtins.concatStringsSep "" (map (entry: "${entry.path}\t${entry.source}\n") entries);
+      passAsFile = [ "entries" ];
+    } // environment);
+}

@@ -1,0 +1,100 @@
+# Debian packages as derivations: read from the lock, fetched as fixed outputs, unpacked one by one.
+{ lib, build, lock, mirrors }:
+let
+  # Store names allow neither `%` nor `~`.
+  storeName = builtins.replaceStrings [ "%3a" "%3A" "%" "~" ":" ] [ "-" "-" "-" "=" "-" ];
+
+  repository = name: label:
+    mirrors.repositories.${label} or (throw ''
+      the lock file takes the package `${name}` from the repository "${label}", which is not among
+      this machine's apt sources (${toString (builtins.attrNames mirrors.repositories)}).
+      Add it to the apt sources, or lock the model again.'');
+
+  # Names that nixpkgs uses for what Debian calls otherwise.
+  aliases = {
+    apacheHttpd = "apache2";
+    gawk = "gawk";
+    gnugrep = "grep";
+    gnused = "sed";
+    gnutar = "tar";
+    inetutils = "inetutils-telnet";
+    iproute = "iproute2";
+    iputils = "iputils-ping";
+    nfs-utils = "nfs-common";
+    openssh = "openssh-client";
+    python = "python3";
+    util-linuxMinimal = "util-linux";
+    utillinux = "util-linux";
+    vim = "vim-tiny";
+    netcat = "netcat-openbsd";
+    dnsutils = "bind9-dnsutils";
+    dig = "bind9-dnsutils";
+  };
+
+  package = name: {
+    type = "derivation";
+    inherit name;
+    pname = name;
+    outPath = build.usrOf name;
+    debianPackage = name;
+    version = lock.packages.${name}.version or "unlocked";
+    outputName = "out";
+    meta.mainProgram = name;
+  };
+
+  index = if mirrors.names == null then [ ] else builtins.fromJSON (builtins.readFile mirrors.names);
+  known = lib.genAttrs (index ++ builtins.attrNames lock.packages) package;
+
+  # The set of a lock that covers exactly these root packages, or null.
+  setOf = roots:
+    let
+      wanted = normal roots;
+      found = builtins.filter (set: set.roots == wanted) lock.sets;
+    in
+    if found == [ ] then null else builtins.head found;
+  normal = roots: builtins.attrNames (lib.genAttrs roots (name: null));
+in
+rec {
+  inherit normal;
+
+  fetch = name: entry:
+    import <nix/fetchurl.nix> {
+      name = storeName (baseNameOf entry.path);
+      url = repository name entry.repository + entry.path;
+      inherit (entry) sha256;
+    };
+
+  unpacked = builtins.mapAttrs
+    (name: entry: build.run "${storeName name}-${storeName entry.version}" ./builders/unpack.sh { deb = fetch name entry; })
+    lock.packages;
+
+  # The names of all packages that a list of root packages needs.
+  closureOf = roots:
+    let set = setOf roots; in
+    if set == null then throw "the lock file does not cover the packages ${toString (normal roots)}; lock the model again"
+    else set.packages;
+
+  # What the lock does not cover yet of several lists of root packages, each once.
+  missingSets = sets: lib.unique (builtins.filter (roots: setOf roots == null) (map normal sets));
+
+  # One erofs image of packages, merged.
+  layer = name: names:
+    let
+      merged = map (package: unpacked.${package}) names;
+      python = unpacked."python3.11-minimal" or null;
+    in
+    build.run "layer-${name}" ./builders/layer.sh {
+      packages = merged;
+      erofsOptions = "-zlz4";
+    };
+
+  pkgs = known // builtins.mapAttrs (alias: name: known.${name} or (package name)) aliases // {
+    inherit lib;
+    inherit (build) runCommand writeText writeTextFile writeScript writeShellScript writeScriptBin writeShellScriptBin;
+    writers.writeBash = build.writeShellScript;
+    system = "x86_64-linux";
+    stdenv = { isLinux = true; isx86_64 = true; hostPlatform = { isLinux = true; isx86_64 = true; system = "x86_64-linux"; }; };
+    fetchurl = { url, sha256, name ? baseNameOf url, executable ? false, ... }:
+      import <nix/fetchurl.nix> { inherit url sha256 name executable; };
+  };
+}

@@ -1,0 +1,92 @@
+# Kernel, its parameters, modules and settings.
+{ config, lib, diorama, ... }:
+let
+  inherit (diorama) build;
+  inherit (lib) mkOption types;
+  sysctl = config.boot.kernel.sysctl;
+  show = value: if value == true then "1" else if value == false then "0" else toString value;
+in
+{
+  options.boot = {
+    kernelPackage = mkOption {
+      type = types.str;
+      default = if config.virtualisation.graphics or false then "linux-image-amd64" else "linux-image-cloud-amd64";
+      defaultText = "linux-image-cloud-amd64, or linux-image-amd64 with a display";
+      description = "The Debian package of the kernel.";
+    };
+    kernelParams = mkOption { type = types.listOf types.str; default = [ ]; description = "Words of the kernel's command line."; };
+    kernelModules = mkOption { type = types.listOf types.str; default = [ ]; description = "Kernel modules loaded at the start."; };
+    blacklistedKernelModules = mkOption { type = types.listOf types.str; default = [ ]; description = "Kernel modules that are never loaded by themselves."; };
+    extraModprobeConfig = mkOption { type = types.lines; default = ""; description = "Lines for modprobe.d."; };
+    kernel.sysctl = mkOption {
+      type = types.attrsOf (types.nullOr (types.oneOf [ types.bool types.int types.str ]));
+      default = { };
+      example = { "net.ipv4.ip_forward" = 1; };
+      description = "Kernel settings.";
+    };
+    initrd.availableKernelModules = mkOption {
+      type = types.listOf types.str;
+      default = [
+        "virtio_pci" "virtio_blk" "virtio_net" "virtio_console" "virtio_rng" "ext4" "crc32c_intel" "erofs" "overlay" "button" "evdev"
+      ];
+      internal = true;
+      description = "Modules that the initial ramdisk loads.";
+    };
+  };
+
+  config = {
+    boot.kernelParams = [
+      "console=ttyS0"
+      "quiet"
+      "panic=-1"
+      "net.ifnames=0"
+      "cryptomgr.notests"
+      "mitigations=off"
+      "audit=0"
+      "8250.nr_uarts=1"
+      "tsc=reliable"
+      "no_timer_check"
+      "random.trust_cpu=on"
+      "rcupdate.rcu_expedited=1"
+    ];
+
+    environment.etc = lib.mkMerge [
+      (lib.mkIf (sysctl != { }) {
+        "sysctl.d/60-diorama.conf".text = lib.concatStrings (lib.mapAttrsToList
+          (name: value: lib.optionalString (value != null) "${name}=${show value}\n")
+          sysctl);
+      })
+      (lib.mkIf (config.boot.extraModprobeConfig != "" || config.boot.blacklistedKernelModules != [ ]) {
+        "modprobe.d/diorama.conf".text =
+          lib.concatMapStrings (name: "blacklist ${name}\n") config.boot.blacklistedKernelModules + config.boot.extraModprobeConfig;
+      })
+    ];
+
+    systemd.services = {
+      kernel-modules = lib.mkIf (config.boot.kernelModules != [ ]) {
+        description = "Kernel modules of boot.kernelModules";
+        wantedBy = [ "sysinit.target" ];
+        before = [ "sysinit.target" "kernel-settings.service" "shutdown.target" ];
+        conflicts = [ "shutdown.target" ];
+        unitConfig.DefaultDependencies = false;
+        serviceConfig = {
+          Type = "oneshot";
+          RemainAfterExit = true;
+          ExecStart = "/usr/sbin/modprobe -a ${lib.escapeShellArgs config.boot.kernelModules}";
+        };
+      };
+      kernel-settings = lib.mkIf (sysctl != { }) {
+        description = "Kernel settings of boot.kernel.sysctl";
+        wantedBy = [ "sysinit.target" ];
+        before = [ "sysinit.target" "shutdown.target" ];
+        conflicts = [ "shutdown.target" ];
+        unitConfig.DefaultDependencies = false;
+        serviceConfig = {
+          Type = "oneshot";
+          RemainAfterExit = true;
+          ExecStart = "/usr/lib/systemd/systemd-sysctl /etc/sysctl.d/60-diorama.conf";
+        };
+      };
+    };
+  };
+}

@@ -1,0 +1,55 @@
+# environment.etc: files below /etc, as one tree of links.
+{ config, lib, diorama, ... }:
+let
+  inherit (diorama) build;
+  inherit (lib) mkOption types;
+
+  entries = builtins.filter (entry: entry.enable) (builtins.attrValues config.environment.etc);
+  storeName = path: "etc-${lib.strings.sanitizeDerivationName (baseNameOf path)}";
+  special = builtins.filter (entry: entry.mode != "symlink") entries;
+in
+{
+  options.environment = {
+    etc = mkOption {
+      default = { };
+      description = "Files below /etc.";
+      example = lib.literalExpression ''{ "motd".text = "Welcome!\n"; }'';
+      type = types.attrsOf (types.submodule ({ name, config, ... }: {
+        options = {
+          enable = mkOption { type = types.bool; default = true; description = "Whether the file is there."; };
+          target = mkOption { type = types.str; default = name; description = "The path below /etc."; };
+          text = mkOption { type = types.nullOr types.lines; default = null; description = "The file's text."; };
+          source = mkOption { type = types.path; description = "The file or directory it leads to."; };
+          mode = mkOption { type = types.str; default = "symlink"; example = "0600"; description = "Permissions, or `symlink` for a read-only file that leads to the store."; };
+          uid = mkOption { type = types.int; default = 0; description = "The owner's number."; };
+          gid = mkOption { type = types.int; default = 0; description = "The group's number."; };
+          user = mkOption { type = types.str; default = "+${toString config.uid}"; description = "The owner's name, or + and a number."; };
+          group = mkOption { type = types.str; default = "+${toString config.gid}"; description = "The group's name, or + and a number."; };
+        };
+        config.source = lib.mkIf (config.text != null) (lib.mkDefault (build.writeText (storeName name) config.text));
+      }));
+    };
+    variables = mkOption {
+      type = types.attrsOf (types.oneOf [ types.str types.int types.path (types.listOf types.str) ]);
+      default = { };
+      description = "Variables of every login shell's environment.";
+    };
+    shellAliases = mkOption { type = types.attrsOf types.str; default = { }; description = "Aliases of interactive shells."; };
+    interactiveShellInit = mkOption { type = types.lines; default = ""; description = "Commands that every interactive bash runs."; };
+  };
+
+  config = {
+    environment.etc."profile.d/environment.sh".text =
+      lib.concatStrings (lib.mapAttrsToList
+        (name: value: "export ${name}=${lib.escapeShellArg (if builtins.isList value then lib.concatStringsSep ":" value else toString value)}\n")
+        config.environment.variables)
+      + lib.concatStrings (lib.mapAttrsToList (name: value: "alias ${name}=${lib.escapeShellArg value}\n") config.environment.shellAliases)
+      + config.environment.interactiveShellInit;
+
+    system.build.etc = build.linkTree "etc" (map (entry: { path = entry.target; source = "${entry.source}"; }) entries);
+    # Read by the initrd: such files are copied into /etc's upper layer.
+    system.build.etcModes = build.writeText "etc-modes" (lib.concatMapStrings
+      (entry: "${entry.mode}\t${lib.removePrefix "+" entry.user}\t${lib.removePrefix "+" entry.group}\t${entry.target}\n")
+      special);
+  };
+}

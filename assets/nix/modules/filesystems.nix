@@ -1,0 +1,90 @@
+# fileSystems: what is mounted besides the system itself.
+{ config, lib, ... }:
+let
+  inherit (lib) mkOption types;
+
+  fileSystem = types.submodule ({ name, config, ... }: {
+    options = {
+      mountPoint = mkOption { type = types.str; default = name; description = "Where it is mounted."; };
+      device = mkOption { type = types.nullOr types.str; default = null; description = "What is mounted: a device, or HOST:/PATH."; };
+      fsType = mkOption {
+        type = types.str;
+        default = if config.device != null && builtins.match "[^/].*:/.*" config.device != null then "nfs" else "auto";
+        defaultText = "nfs for HOST:/PATH, auto otherwise";
+        description = "The file system's type.";
+      };
+      options = mkOption { type = types.listOf types.str; default = [ "defaults" ]; description = "Mount options."; };
+      noCheck = mkOption { type = types.bool; default = false; description = "Accepted for NixOS' sake."; };
+      neededForBoot = mkOption { type = types.bool; default = false; description = "Accepted for NixOS' sake."; };
+      autoFormat = mkOption { type = types.bool; default = false; description = "Accepted for NixOS' sake."; };
+    };
+  });
+
+  entries = lib.filterAttrs (name: entry: entry.mountPoint != "/") config.fileSystems;
+  isNfs = entry: entry.fsType == "nfs" || entry.fsType == "nfs4";
+  nfs = builtins.filter isNfs (builtins.attrValues entries);
+  local = builtins.filter (entry: !isNfs entry) (builtins.attrValues entries);
+  isDevice = entry: entry.device != null && lib.hasPrefix "/dev/" entry.device;
+  optionsOf = entry: lib.concatStringsSep "," entry.options;
+
+  service = entry: "mount-${lib.replaceStrings [ "/" ] [ "-" ] (lib.removePrefix "/" entry.mountPoint)}";
+in
+{
+  options.fileSystems = mkOption {
+    default = { };
+    example = lib.literalExpression ''{ "/repos" = { device = "storage:/repos"; fsType = "nfs"; }; }'';
+    description = "File systems by mount point, or a list of them with a mountPoint each.";
+    type = types.coercedTo (types.listOf types.attrs)
+      (list: lib.listToAttrs (map (entry: lib.nameValuePair (entry.mountPoint or (throw "an entry of the list fileSystems has no mountPoint")) entry) list))
+      (types.attrsOf fileSystem);
+  };
+
+  config = {
+    system.extraPackages = lib.optional (nfs != [ ]) "nfs-common";
+
+    systemd.mounts = map
+      (entry: {
+        description = "${entry.device} on ${entry.mountPoint}";
+        what = entry.device;
+        where = entry.mountPoint;
+        type = if entry.fsType == "nfs" then "nfs4" else entry.fsType;
+        # The server may still be starting: keep asking.
+        options = optionsOf (entry // { options = lib.remove "defaults" entry.options ++ [ "_netdev" "retry=2" ]; });
+        wantedBy = [ "remote-fs.target" ];
+        before = [ "remote-fs.target" ];
+        after = [ "network-setup.service" "network.target" ];
+        mountConfig.TimeoutSec = 150;
+      })
+      nfs
+    ++ map
+      (entry: {
+        description = "${toString entry.device} on ${entry.mountPoint}";
+        what = if entry.device == null then entry.fsType else entry.device;
+        where = entry.mountPoint;
+        type = lib.optionalString (entry.fsType != "auto") entry.fsType;
+        options = optionsOf entry;
+        wantedBy = [ "local-fs.target" ];
+        before = [ "local-fs.target" ];
+      })
+      (builtins.filter (entry: !isDevice entry) local);
+
+    # A mount unit on a block device would wait for a device unit, which only udev makes.
+    systemd.services = lib.listToAttrs (map
+      (entry: lib.nameValuePair (service entry) {
+        description = "${entry.device} on ${entry.mountPoint}";
+        wantedBy = [ "local-fs.target" ];
+        before = [ "local-fs.target" "shutdown.target" ];
+        conflicts = [ "shutdown.target" ];
+        unitConfig.DefaultDependencies = false;
+        serviceConfig = {
+          Type = "oneshot";
+          RemainAfterExit = true;
+          ExecStartPre = "/usr/bin/mkdir -p ${entry.mountPoint}";
+          ExecStart = "/usr/bin/mount -t ${entry.fsType} -o ${optionsOf entry} ${entry.device} ${entry.mountPoint}";
+          ExecStop = "/usr/bin/umount ${entry.mountPoint}";
+        };
+      })
+      (builtins.filter isDevice local));
+    systemd.upstreamWants = lib.optional (nfs != [ ]) "multi-user.target.wants/remote-fs.target";
+  };
+}

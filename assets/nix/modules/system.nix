@@ -1,0 +1,145 @@
+# What a machine is built into: package images, the system's own closure, kernel and initrd.
+{ config, lib, diorama, ... }:
+let
+  inherit (diorama) build packages;
+  inherit (lib) mkOption types;
+
+  # Packages that every machine has; they make up the image all machines share.
+  baseRoots = packages.normal (config.system.basePackages ++ [ config.boot.kernelPackage ]);
+  baseClosure = packages.closureOf baseRoots;
+  required = config.system.build.requiredPackages;
+  closure = packages.closureOf required;
+  extra = lib.subtractLists baseClosure closure;
+
+  named = value:
+    if builtins.isString value then build.packagesIn value
+    else if value ? debianPackage then [ value.debianPackage ]
+    else build.packagesIn "${value}";
+
+  # Everything below /etc and the activation script speak of packages through their strings' context.
+  texts = lib.concatMap (entry: [ "${entry.source}" ]) (builtins.attrValues config.environment.etc)
+    ++ [ config.system.activation ];
+
+  kernelPackage = lib.findFirst (name: builtins.match "linux-image-[0-9].*" name != null)
+    (throw "no kernel is among the packages of ${config.boot.kernelPackage}")
+    baseClosure;
+
+  layers = [ (packages.layer "base" baseClosure) ]
+    ++ lib.optional (extra != [ ]) (packages.layer "extra" extra);
+
+  toplevel = build.linkTree "system-${config.networking.hostName}" [
+    { path = "etc"; source = config.system.build.etc; }
+    { path = "activate"; source = config.system.build.activationScript; }
+    { path = "modes"; source = config.system.build.etcModes; }
+    { path = "kernel"; source = kernelVersion; }
+  ];
+  # Where the kernel's modules are; the kernel itself stays out of the small closure.
+  kernelVersion = "/usr/lib/modules/${lib.removePrefix "linux-image-" kernelPackage}";
+
+  failed = map (entry: entry.message) (builtins.filter (entry: !entry.assertion) config.assertions);
+in
+{
+  options = {
+    assertions = mkOption {
+      type = types.listOf types.unspecified;
+      default = [ ];
+      internal = true;
+      description = "Conditions that must hold, as { assertion; message; }.";
+    };
+    warnings = mkOption {
+      type = types.listOf types.str;
+      default = [ ];
+      internal = true;
+      description = "Messages for people that do not stop anything.";
+    };
+    environment.systemPackages = mkOption {
+      type = types.listOf types.package;
+      default = [ ];
+      example = lib.literalExpression "[ pkgs.htop ]";
+      description = "Debian packages that are in the machine's /usr.";
+    };
+    system = {
+      stateVersion = mkOption { type = types.str; default = "12"; description = "The release whose conventions stateful data follows."; };
+      basePackages = mkOption {
+        type = types.listOf types.str;
+        internal = true;
+        description = "Names of the Debian packages that every machine has.";
+      };
+      extraPackages = mkOption {
+        type = types.listOf types.str;
+        default = [ ];
+        internal = true;
+        description = "Names of Debian packages that the machine's services need.";
+      };
+      activation = mkOption {
+        type = types.lines;
+        default = "";
+        description = "Shell commands run before systemd at every start, with all file systems of the system in place.";
+      };
+      build = {
+        requiredPackages = mkOption { type = types.listOf types.str; internal = true; description = "Names of the Debian packages that the machine needs."; };
+        etc = mkOption { type = types.package; internal = true; description = "The tree below /etc."; };
+        etcModes = mkOption { type = types.package; internal = true; description = "Files below /etc that are not 0444 and root's."; };
+        activationScript = mkOption { type = types.package; internal = true; description = "The commands of system.activation."; };
+        toplevel = mkOption { type = types.package; description = "The complete system."; };
+        kernel = mkOption { type = types.package; description = "The kernel, as { outPath }; the file is `kernel` in it."; };
+        initrd = mkOption { type = types.package; description = "The initial ramdisk; the file is `initrd` in it."; };
+        images = mkOption { type = types.listOf types.unspecified; description = "Disk images attached to the machine, as { file; serial; }."; };
+      };
+    };
+  };
+
+  config = {
+    system.basePackages = [
+      "base-files" "bash" "busybox-static" "ca-certificates" "coreutils" "dbus" "debianutils" "diffutils" "dpkg"
+      "e2fsprogs" "findutils" "grep" "gzip" "hostname" "iproute2" "iputils-ping" "kmod" "less" "libc-bin"
+      "libpam-modules" "libpam-runtime" "login" "lz4" "mawk" "mount" "nano" "ncurses-base" "ncurses-bin" "netbase"
+      "passwd" "perl-base" "procps" "sed" "systemd" "systemd-sysv" "tar" "tzdata" "udev" "util-linux"
+    ];
+    system.build = {
+      requiredPackages = packages.normal (baseRoots ++ config.system.extraPackages
+        ++ lib.concatMap named config.environment.systemPackages ++ lib.concatMap build.packagesIn texts);
+
+      activationScript = build.writeScript "activate" ''
+        #!/bin/sh
+        ${config.system.activation}
+      '';
+
+      toplevel =
+        if failed != [ ] then throw "\nFailed assertions:\n${lib.concatMapStrings (message: "- ${message}\n") failed}"
+        else toplevel // { inherit layers; };
+
+      kernel = build.run "kernel" ../debian/builders/kernel.sh {
+        linux = packages.unpacked.${kernelPackage};
+        libc = packages.unpacked.libc6;
+        liblz4 = packages.unpacked.liblz4-1;
+        lz4 = packages.unpacked.lz4;
+      };
+
+      initrd = build.run "initrd" ../debian/builders/initrd.sh {
+        linux = packages.unpacked.${kernelPackage};
+        busybox = packages.unpacked.busybox-static;
+        init = ../../guest/init.sh;
+        newc = ../debian/builders/newc.pl;
+        modules = config.boot.initrd.availableKernelModules;
+      };
+
+      images = lib.imap0 (number: layer: { file = "${layer}/image"; serial = "layer${toString number}"; }) layers
+        ++ [
+        {
+          file = "${build.run "closure-${config.networking.hostName}" ../debian/builders/closure-image.sh {
+            exportReferencesGraph = [ "graph" toplevel ];
+            store = builtins.storeDir;
+          }}/image";
+          serial = "closure";
+        }
+      ];
+    };
+
+    boot.kernelParams = [
+      "diorama.system=${builtins.unsafeDiscardStringContext "${toplevel}"}"
+      "diorama.store=${builtins.storeDir}"
+      "diorama.layers=${toString (builtins.length layers)}"
+    ];
+  };
+}
