@@ -68,7 +68,7 @@ in
         };
       };
       config.system.build = {
-        toplevel = fake "toplevel-${config.networking.hostName}";
+        toplevel = builtins.deepSeq [ config.networking config.services config.environment ] (fake "toplevel-${config.networking.hostName}");
         kernel = fake "kernel";
         initrd = fake "initrd";
         images = [{ file = "${fake "base"}/image"; serial = "layer0"; }];

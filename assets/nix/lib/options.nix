@@ -90,7 +90,7 @@ rec {
   showOption = loc:
     let
       escape = part:
-        if builtins.match "[a-zA-Z_][a-zA-Z0-9_'-]*" part != null || builtins.elem part [ "<name>" "*" "<function body>" ]
+        if builtins.match "[a-zA-Z_][a-zA-Z0-9_'-]*|\\[.*]" part != null || builtins.elem part [ "<name>" "*" "<function body>" ]
         then part else builtins.toJSON part;
     in
     concatMapStringsSep "." escape (showLoc loc);

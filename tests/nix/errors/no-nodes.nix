@@ -1,0 +1,2 @@
+# expect: this model has no nodes
+{ network = { }; }

@@ -1,0 +1,2 @@
+# expect: `my.web' cannot be a node's name
+{ "my.web" = { }; }

@@ -1,0 +1,5 @@
+# expect: errors/reserved-name.nix:4
+# expect: no node may be called `config'
+{ network = {
+  config = { };
+}; }

@@ -1,0 +1,3 @@
+# expect: node web: the option `services.memorySize' does not exist
+# expect: Did you mean `virtualisation.memorySize'?
+{ web.services.memorySize = 100; }
