@@ -20,6 +20,8 @@ in
         boot.kernelParams = mkOption { type = types.listOf types.str; default = [ "quiet" ]; };
         networking = {
           hostName = mkOption { type = types.strMatching "[a-zA-Z0-9_-]+"; };
+          defaultGateway = mkOption { type = types.nullOr types.str; default = null; };
+          nameservers = mkOption { type = types.listOf types.str; default = [ ]; };
           domain = mkOption { type = types.nullOr types.str; default = null; };
           extraHosts = mkOption { type = types.lines; default = ""; };
           firewall.enable = mkOption { type = types.bool; default = false; };
@@ -59,6 +61,7 @@ in
               options.fsType = mkOption { type = types.str; default = if builtins.match "[^/]+:/.*" config.device != null then "nfs" else "auto"; };
             })));
         };
+        virtualisation.clone = mkOption { type = types.bool; default = false; };
         system.build = {
           toplevel = mkOption { type = types.package; };
           kernel = mkOption { type = types.package; };

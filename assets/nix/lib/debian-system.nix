@@ -1,6 +1,6 @@
 # The guest system `debian` as the network layer sees it.
 lib:
-{ backend, why }:
+{ backend, why, clone ? true }:
 let
   inherit (builtins) map;
   topology = import ./topology.nix lib;
@@ -18,6 +18,7 @@ in
     modules = backend.baseModules ++ import ../modules/network-layer.nix ++ [
       {
         _file = "the network layer";
+        virtualisation.clone = lib.mkDefault clone;
         virtualisation.test.nodeName = name;
         virtualisation.test.nodeNumber = number;
       }

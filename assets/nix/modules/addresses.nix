@@ -52,7 +52,12 @@ in
         ipv4.addresses = lib.mkDefault [{ address = topology.address4 i.vlan number; prefixLength = 24; }];
         ipv6.addresses = lib.mkDefault [{ address = topology.address6 i.vlan number; prefixLength = 64; }];
       })
-      assigned);
+      assigned ++ lib.optional config.virtualisation.clone (lib.nameValuePair "eth0" {
+        # QEMU's user-mode network gives every machine the same addresses; asking for them by DHCP takes seconds.
+        ipv4.addresses = lib.mkDefault [{ address = "10.0.2.15"; prefixLength = 24; }];
+      }));
+    defaultGateway = lib.mkIf config.virtualisation.clone (lib.mkDefault "10.0.2.2");
+    nameservers = lib.mkIf (config.virtualisation.clone && !config.virtualisation.restrictNetwork) (lib.mkDefault [ "10.0.2.3" ]);
     primaryIPAddress = primary "ipv4";
     primaryIPv6Address = primary "ipv6";
     ipAddress = config.networking.primaryIPAddress;
