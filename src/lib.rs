@@ -13,6 +13,7 @@
 //! and take time as an argument.
 
 pub mod cli;
+pub mod console;
 pub mod error;
 pub mod model;
 pub mod proto;
