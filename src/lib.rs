@@ -12,8 +12,11 @@
 //! the decisions of `switch`, `qemu::command_line`, `tui::update` and `tui::draw`) perform no I/O
 //! and take time as an argument.
 
+pub mod assets;
 pub mod cli;
 pub mod console;
 pub mod error;
 pub mod model;
+pub mod paths;
 pub mod proto;
+pub mod qemu;

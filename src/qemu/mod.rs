@@ -1,0 +1,19 @@
+//! QEMU: the command line of a node, and the programs and sockets behind it.
+//!
+//! `command` and `features` are pure. The rest is thin I/O: `find` the program, `accel` proves an
+//! accelerator by running a guest, `disk` makes state disks, `process` starts machines that outlive
+//! whoever started them, `qmp` talks to their monitors.
+//!
+//! Invariant: no machine is a child that dies with its parent, and none is recognised by its number
+//! alone.
+
+mod command;
+pub mod disk;
+mod features;
+mod find;
+pub mod process;
+pub mod qmp;
+
+pub use command::{NodeConfig, SocketPaths, command_line};
+pub use features::{Accel, Features, OLDEST, Qemu, Version};
+pub use find::{FindError, find, on_path};
