@@ -21,9 +21,6 @@ rec {
   inherit lib;
   inherit (reader) replicate;
 
-  # A model file as a value, so that a Nix file can say more about it; Figure 1 of the paper is one, braces or not.
-  importModel = file: file;
-
   # All of an evaluation (docs/architecture.md, "The Nix side") of a network.
   evalNetwork = { network, name ? "network", lock ? null, mirrors ? default.mirrors, nixpkgs ? default.nixpkgs, system ? default.system }:
     evaluate { model = network; inherit name lock mirrors nixpkgs system; };

@@ -61,6 +61,8 @@ in
               options.fsType = mkOption { type = types.str; default = if builtins.match "[^/]+:/.*" config.device != null then "nfs" else "auto"; };
             })));
         };
+        environment.etc = open;
+        systemd.services = open;
         virtualisation.clone = mkOption { type = types.bool; default = false; };
         system.build = {
           toplevel = mkOption { type = types.package; };

@@ -25,6 +25,13 @@ let
       let all = addressesSeen config node family; in
       lib.optional (all != [ ]) "${builtins.head all} ${lib.concatStringsSep " " (namesOf node)}\n")
     (builtins.attrValues nodes);
+
+  # The kernel calls the interfaces eth1, eth2 … in the order of their devices; the model may call them otherwise.
+  renamed = builtins.filter (r: r.from != r.to)
+    (lib.imap1 (i: interface: { from = "eth${toString i}"; to = interface.name; number = toString i; }) config.virtualisation.allInterfaces);
+  # By way of names nobody has, so that two may trade theirs.
+  renaming = lib.concatMapStrings (r: "link set ${r.from} name renamed${r.number}\n") renamed
+    + lib.concatMapStrings (r: "link set renamed${r.number} name ${r.to}\n") renamed;
 in
 {
   options.networking = {
@@ -42,6 +49,20 @@ in
       type = types.str;
       readOnly = true;
       description = "The same as networking.primaryIPAddress.";
+    };
+  };
+
+  config.environment.etc."network/names.batch" = lib.mkIf (renamed != [ ]) { text = renaming; };
+  config.systemd.services.network-names = lib.mkIf (renamed != [ ]) {
+    description = "Names of the network interfaces";
+    wantedBy = [ "network-setup.service" ];
+    before = [ "network-setup.service" "network-pre.target" "shutdown.target" ];
+    conflicts = [ "shutdown.target" ];
+    unitConfig.DefaultDependencies = false;
+    serviceConfig = {
+      Type = "oneshot";
+      RemainAfterExit = true;
+      ExecStart = "/usr/sbin/ip -force -batch /etc/network/names.batch";
     };
   };
 

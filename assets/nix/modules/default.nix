@@ -7,8 +7,12 @@
   ./base-units.nix
   ./users.nix
   ./networking.nix
+  ./firewall.nix
   ./filesystems.nix
   ./login.nix
   ./locale.nix
   ./clone.nix
+  ./services/cron.nix
+  ./services/haproxy.nix
+  ./services/nginx.nix
 ]
