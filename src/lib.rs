@@ -20,3 +20,4 @@ pub mod model;
 pub mod paths;
 pub mod proto;
 pub mod qemu;
+pub mod session;

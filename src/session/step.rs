@@ -1,0 +1,174 @@
+//! The one function through which everything that happens passes.
+
+use super::event::{Effect, Event, Ticket};
+use super::state::{Machine, State};
+use super::{forwards, links, node};
+use crate::proto::{Action, Level, NodeState, Phase, Response};
+
+/// Takes in an event and says what is to be done. Every event raises the revision.
+pub fn step(state: &mut State, now: u64, event: Event) -> Vec<Effect> {
+    state.revision += 1;
+    let mut out = Vec::new();
+    match event {
+        Event::Evaluated { manifest, system_why } => evaluated(state, now, *manifest, system_why),
+        Event::Preparing { what } => preparing(state, what),
+        Event::Progress { node, state: at, progress, doing } => {
+            if let Some(m) = state.machines.get_mut(&node).filter(|m| !m.runs()) {
+                (m.state, m.progress, m.doing) = (at, progress, doing);
+            }
+        }
+        Event::Ready => ready(state, now, &mut out),
+        Event::PrepareFailed { error } => {
+            state.note(now, Level::Error, first_line(&error), None);
+            state.phase = Phase::Failed { error: error.clone() };
+            for m in state.machines.values_mut().filter(|m| !m.runs()) {
+                (m.state, m.progress) = (NodeState::Failed, None);
+            }
+            out.extend(
+                state
+                    .machines
+                    .iter()
+                    .filter(|(_, m)| m.runs())
+                    .map(|(n, _)| Effect::Kill { node: n.clone() }),
+            );
+            finish_when_over(state, &mut out);
+        }
+        Event::Act { ticket, action } => act(state, now, ticket, &action, &mut out),
+        Event::Down { ticket, power, timeout } => down(state, now, ticket, power, timeout, &mut out),
+        Event::ForwardDone { ticket, spec, outcome } => {
+            forwards::done(state, now, ticket, &spec, outcome, &mut out);
+        }
+        Event::Clients(n) => state.clients = n,
+        Event::Note { level, text } => state.note(now, level, text, None),
+        Event::Started { .. }
+        | Event::StartFailed { .. }
+        | Event::MonitorUp { .. }
+        | Event::Printed { .. }
+        | Event::Prompt { .. }
+        | Event::Agent { .. }
+        | Event::Frozen { .. }
+        | Event::WasReset { .. }
+        | Event::Exited { .. }
+        | Event::Deadline { .. }
+        | Event::EffectFailed { .. } => {
+            node::step(state, now, event, &mut out);
+            finish_when_over(state, &mut out);
+        }
+    }
+    out
+}
+
+fn evaluated(state: &mut State, now: u64, manifest: crate::model::Manifest, system_why: String) {
+    let usual = std::mem::take(&mut state.machines);
+    state.machines = manifest
+        .nodes
+        .keys()
+        .map(|name| {
+            let usual_boot_bytes = usual.get(name).and_then(|m| m.usual_boot_bytes);
+            (name.clone(), Machine { usual_boot_bytes, ..Machine::default() })
+        })
+        .collect();
+    state.forwards = forwards::of_model(&manifest);
+    state.manifest = Some(manifest);
+    state.note(now, Level::Info, format!("evaluated: {} nodes", state.machines.len()), None);
+    state.system_why = system_why;
+}
+
+fn preparing(state: &mut State, what: String) {
+    if matches!(state.phase, Phase::Evaluating | Phase::Building { .. }) {
+        state.phase = if state.manifest.is_some() { Phase::Building { what } } else { Phase::Evaluating };
+    }
+}
+
+fn ready(state: &mut State, now: u64, out: &mut Vec<Effect>) {
+    if !matches!(state.phase, Phase::Evaluating | Phase::Building { .. }) {
+        return;
+    }
+    state.phase = Phase::Running;
+    state.note(now, Level::Info, "starting the machines", None);
+    for (name, m) in &mut state.machines {
+        m.state = NodeState::Built;
+        node::power_on(name, m, out);
+    }
+    out.push(Effect::Save);
+}
+
+fn act(state: &mut State, now: u64, ticket: Ticket, action: &Action, out: &mut Vec<Effect>) {
+    if state.phase != Phase::Running {
+        let message = match state.phase {
+            Phase::Stopping | Phase::Failed { .. } => "the session is ending",
+            _ => "the machines are not there yet",
+        };
+        let hint = Some("diorama ls shows how far it is".to_owned());
+        out.push(Effect::Reply { ticket, response: Response::Error { message: message.into(), hint } });
+        return;
+    }
+    let result = match action {
+        Action::Node { node, verb } => node::act(state, now, node, *verb, out),
+        Action::ForwardAdd { node, proto, host_port, guest_port } => {
+            match forwards::add(state, ticket, node, *proto, *host_port, *guest_port, out) {
+                // The answer comes with the outcome.
+                Ok(()) => return,
+                Err(refused) => Err(refused),
+            }
+        }
+        Action::ForwardRemove { proto, host_port } => forwards::remove(state, *proto, *host_port, out),
+        links => links::act(state, links, out),
+    };
+    let response = match result {
+        Ok(message) => {
+            state.note(now, Level::Info, message.clone(), Some(action.cli()));
+            out.push(Effect::Save);
+            Response::Ok { message }
+        }
+        Err(refused) => refused,
+    };
+    out.push(Effect::Reply { ticket, response });
+}
+
+fn down(
+    state: &mut State,
+    now: u64,
+    ticket: Option<Ticket>,
+    power: bool,
+    timeout: u32,
+    out: &mut Vec<Effect>,
+) {
+    state.waiting_for_end.extend(ticket);
+    if matches!(state.phase, Phase::Evaluating | Phase::Building { .. }) {
+        out.push(Effect::Cancel);
+    }
+    if !matches!(state.phase, Phase::Failed { .. }) {
+        state.phase = Phase::Stopping;
+    }
+    let cli = if power { "diorama down --power" } else { "diorama down" };
+    state.note(now, Level::Info, "shutting down", Some(cli.into()));
+    for (name, m) in &mut state.machines {
+        node::end(name, m, now, power, timeout, out);
+    }
+    out.push(Effect::Save);
+    finish_when_over(state, out);
+}
+
+/// Ends the session once it is ending and no machine runs.
+fn finish_when_over(state: &mut State, out: &mut Vec<Effect>) {
+    let reason = match &state.phase {
+        Phase::Stopping => "the session was shut down".to_owned(),
+        Phase::Failed { error } => error.clone(),
+        _ => return,
+    };
+    if state.machines.values().any(Machine::runs) {
+        return;
+    }
+    for ticket in std::mem::take(&mut state.waiting_for_end) {
+        out.push(Effect::Reply {
+            ticket,
+            response: Response::Ok { message: "everything is shut down".into() },
+        });
+    }
+    out.push(Effect::Finish { reason });
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
