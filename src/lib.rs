@@ -12,6 +12,7 @@
 //! the decisions of `switch`, `qemu::command_line`, `tui::update` and `tui::draw`) perform no I/O
 //! and take time as an argument.
 
+pub mod agent;
 pub mod assets;
 pub mod cli;
 pub mod console;
@@ -21,3 +22,4 @@ pub mod paths;
 pub mod proto;
 pub mod qemu;
 pub mod session;
+pub mod switch;
