@@ -14,7 +14,7 @@ let
 
   guest =
     if nixpkgs != null
-    then import ./nixos { inherit nixpkgs system; why = "nixpkgs was given: ${toString nixpkgs}"; }
+    then import ./nixos { inherit nixpkgs system lib; why = "nixpkgs was given: ${toString nixpkgs}"; }
     else import ./lib/debian-system.nix lib {
       backend = debian {
         inherit lib mirrors system;

@@ -15,10 +15,10 @@ in
       form = reader.read {
         inherit model;
         args = {
-          inherit lib;
+          lib = system.lib or lib;
           inherit (system) pkgs;
           inherit (reader) replicate;
-          diorama = { inherit (reader) replicate; inherit lib; };
+          diorama = { inherit (reader) replicate; lib = system.lib or lib; };
         };
         inherit arguments;
       };

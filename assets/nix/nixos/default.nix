@@ -1,0 +1,56 @@
+# The guest system `nixos`: nixpkgs evaluates the nodes, its VM module and test back door included.
+#
+# Invariant: nothing of nixpkgs is copied here; whatever version is given brings its own options and its own lib.
+{ nixpkgs, system, why, lib }:
+let
+  inherit (builtins) map pathExists;
+  topology = import ../lib/topology.nix lib;
+  part = path:
+    if pathExists (nixpkgs + "/${path}") then nixpkgs + "/${path}"
+    else throw "${toString nixpkgs} has no ${path}: it is not a copy of nixpkgs";
+
+  evalConfig = import (part "nixos/lib/eval-config.nix");
+  vmModules = [ (part "nixos/modules/virtualisation/qemu-vm.nix") (part "nixos/modules/testing/test-instrumentation.nix") ];
+  text = p: "${p}";
+
+  interfacesOf = number: config:
+    topology.interfaces number config.virtualisation.vlans (config.virtualisation.interfaces or { });
+in
+{
+  name = "nixos";
+  inherit why interfacesOf;
+  lib = import (part "lib");
+  pkgs = import nixpkgs { inherit system; };
+  missingSets = _: [ ];
+
+  evalNode = { name, number, modules, specialArgs }:
+    let
+      evaluation = evalConfig {
+        inherit system;
+        # `lib` and `pkgs` are nixpkgs' own; other names in the set are the nodes.
+        specialArgs = removeAttrs specialArgs [ "lib" "pkgs" ];
+        modules = vmModules ++ [
+          ./node.nix
+          { virtualisation.test = { nodeName = name; nodeNumber = number; }; }
+        ] ++ modules;
+      };
+    in
+    {
+      inherit (evaluation) config options;
+      uncheckedConfig = evaluation.config;
+      checked = true;
+    };
+
+  # They are in the start script already.
+  qemuOptionsOf = _: _: [ ];
+
+  bootOf = config: {
+    boot = {
+      kind = "script";
+      script = "${config.system.build.vm}/bin/run-${config.system.name}-vm";
+    };
+    toplevel = text config.system.build.toplevel;
+    shell = "backdoor";
+  } // (if builtins.isInt config.virtualisation.diskSize then { stateDisk.size = config.virtualisation.diskSize; } else { });
+  pathsOf = config: [ (text config.system.build.vm) (text config.system.build.toplevel) ];
+}

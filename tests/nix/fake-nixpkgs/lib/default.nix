@@ -1,0 +1,2 @@
+# In place of nixpkgs' lib.
+import ../../../../assets/nix/lib // { isNixpkgs = true; }
