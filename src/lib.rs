@@ -13,6 +13,7 @@
 //! and take time as an argument.
 
 pub mod agent;
+pub mod apt;
 pub mod assets;
 pub mod cli;
 pub mod console;
