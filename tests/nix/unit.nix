@@ -8,9 +8,21 @@ let
     why = "a test";
   };
   network = model: networks.evalNetwork { inherit model; system = debianSystem; };
+  # The real guest system, with names of packages but no lock.
+  realSystem = import ../../assets/nix/lib/debian-system.nix lib {
+    backend = import ../../assets/nix/debian {
+      inherit lib;
+      lock = null;
+      mirrors.names = builtins.toFile "names.json" (builtins.toJSON [ "nginx" "haproxy" "curl" "htop" ]);
+      system = builtins.currentSystem;
+    };
+    why = "a test";
+  };
 in
 import file {
   inherit lib network;
+  # The configurations on the real guest system, all checks made.
+  real = model: let n = networks.evalNetwork { inherit model; system = realSystem; }; in builtins.seq n.sane n.configs;
   examples = ../../assets/examples;
   manifest = model: (import ../../assets/nix/lib/manifest.nix lib).manifestOf (network model);
   # The configuration of some modules.
