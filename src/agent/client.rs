@@ -111,7 +111,7 @@ impl AgentClient {
         let (requests, inbox) = mpsc::channel(16);
         let (notes, noted) = mpsc::unbounded_channel();
         let (tell, state) = watch::channel(AgentState::Waiting);
-        let task = Task { path: path.to_owned(), inbox, noted, notes: notes.downgrade(), tell, again: false };
+        let task = Task { path: path.to_owned(), inbox, noted, notes: notes.downgrade(), tell };
         tokio::spawn(task.run());
         Self { requests, notes, state }
     }
@@ -315,8 +315,6 @@ struct Task {
     noted: mpsc::UnboundedReceiver<Note>,
     notes: mpsc::WeakUnboundedSender<Note>,
     tell: watch::Sender<AgentState>,
-    /// Whether a new conversation was asked for.
-    again: bool,
 }
 
 /// Why a conversation ended.
