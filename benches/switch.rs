@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use diorama::switch::{Mac, Plug, PortConfig, Switch, SwitchHandle, vde};
 
 const SIZES: [usize; 2] = [64, 1500];
-const PINGS: usize = 5_000;
+const PINGS: usize = 3_000;
 
 fn main() -> io::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -53,15 +53,21 @@ fn main() -> io::Result<()> {
             );
         }
     }
-    println!("\nround trip of one frame at a time, µs, p50/p99 of {PINGS}");
+    println!("\nround trip of one frame at a time, µs, p50/p99 of {PINGS}, medians of {rounds} rounds");
     for size in SIZES {
-        let mut shown = Vec::new();
-        for kind in &kinds {
-            let mut trips = round_trips(*kind, size)?;
-            trips.sort();
-            let micros = |share: f64| trips[(trips.len() as f64 * share) as usize].as_secs_f64() * 1e6;
-            shown.push(format!("{:.1}/{:.1}", micros(0.5), micros(0.99)));
+        let mut results: Vec<Vec<(f64, f64)>> = vec![Vec::new(); kinds.len()];
+        for _ in 0..rounds as usize {
+            for (at, kind) in kinds.iter().enumerate() {
+                results[at].push(round_trips(*kind, size)?);
+            }
         }
+        let show = |mut rounds: Vec<(f64, f64)>| {
+            rounds.sort_by(|a, b| a.0.total_cmp(&b.0));
+            let p50 = rounds[rounds.len() / 2].0;
+            rounds.sort_by(|a, b| a.1.total_cmp(&b.1));
+            format!("{p50:.1}/{:.1}", rounds[rounds.len() / 2].1)
+        };
+        let shown: Vec<String> = results.into_iter().map(show).collect();
         println!(
             "{:<12} {size:>5}  {:>24}  {:>24}",
             "ping",
@@ -257,14 +263,18 @@ fn throughput(kind: Kind, flows: Flows, size: usize, time: Duration) -> io::Resu
     Ok(Throughput { rate: received / elapsed.as_secs_f64(), lost, cpu: cpu.as_nanos() as f64 / received })
 }
 
-fn round_trips(kind: Kind, size: usize) -> io::Result<Vec<Duration>> {
+/// The 50th and the 99th percentile of the round trips, in µs.
+fn round_trips(kind: Kind, size: usize) -> io::Result<(f64, f64)> {
     let mut bench = Bench::new(kind)?;
     bench.join("echo", mac(2), size)?;
     bench.join("ping", mac(1), size)?;
     std::thread::sleep(Duration::from_millis(50));
     bench.peers[1].go()?;
     let trips = bench.peers[1].line()?;
-    Ok(trips.split(' ').filter_map(|word| word.parse().ok()).map(Duration::from_nanos).collect())
+    let mut trips: Vec<u64> = trips.split(' ').filter_map(|word| word.parse().ok()).collect();
+    trips.sort_unstable();
+    let micros = |share: f64| trips[(trips.len() as f64 * share) as usize] as f64 / 1e3;
+    Ok((micros(0.5), micros(0.99)))
 }
 
 fn mac(number: u8) -> Mac {

@@ -16,6 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// A guest with the real agent in it.
 struct Guest {
     dir: tempfile::TempDir,
+    /// The port as the agent has it.
+    port: StdStream,
     agent: Child,
     relay: JoinHandle<()>,
 }
@@ -24,10 +26,7 @@ impl Guest {
     /// Starts the agent; `None` on a machine without Perl.
     fn start() -> Option<Self> {
         let (ours, theirs) = StdStream::pair().unwrap();
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/guest/agent.pl");
-        let mut command = Command::new("perl");
-        command.args([script, "fd:0"]).stdin(Stdio::from(OwnedFd::from(theirs)));
-        let agent = match command.spawn() {
+        let agent = match agent(&theirs) {
             Ok(agent) => agent,
             Err(error) => {
                 eprintln!("skipped: perl cannot be started: {error}");
@@ -43,15 +42,31 @@ impl Guest {
                 relay(&mut host, &mut port).await;
             }
         });
-        Some(Self { dir, agent, relay })
+        Some(Self { dir, port: theirs, agent, relay })
     }
 
     fn path(&self) -> PathBuf {
         self.dir.path().join("agent.sock")
     }
 
+    /// Waits until the agent has ended, and starts another, as systemd does.
+    async fn restart(&mut self) {
+        while self.agent.try_wait().unwrap().is_none() {
+            sleep(Duration::from_millis(10)).await;
+        }
+        self.agent = agent(&self.port).unwrap();
+    }
+
     fn connect(&self) -> AgentClient {
         AgentClient::connect(&self.path())
+    }
+}
+
+impl Guest {
+    /// Ends the machine: nobody has the port any more.
+    fn stop(&mut self) {
+        self.agent.kill().unwrap();
+        self.port.shutdown(std::net::Shutdown::Both).unwrap();
     }
 }
 
@@ -61,6 +76,13 @@ impl Drop for Guest {
         let _ = self.agent.kill();
         let _ = self.agent.wait();
     }
+}
+
+/// Starts the real agent on a port.
+fn agent(port: &StdStream) -> io::Result<Child> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/guest/agent.pl");
+    let port = OwnedFd::from(port.try_clone()?);
+    Command::new("perl").args([script, "fd:0"]).stdin(Stdio::from(port)).stderr(Stdio::null()).spawn()
 }
 
 /// Carries bytes until the host leaves. What the guest says to nobody stays in its socket.
@@ -245,11 +267,30 @@ async fn a_host_that_dies_in_the_middle_is_followed_by_another() {
 }
 
 #[tokio::test]
+async fn an_agent_that_was_started_anew_is_asked_again() {
+    let Some(mut guest) = Guest::start() else { return };
+    // Nonsense ends the agent, and with it go the bytes that it had read: the first question, too.
+    let mut nonsense = UnixStream::connect(guest.path()).await.unwrap();
+    nonsense.write_all(&[0; 64]).await.unwrap();
+    drop(nonsense);
+    let client = guest.connect();
+    guest.restart().await;
+    assert_eq!(run(&client, shell("exit 9")).await.unwrap().2, ExitStatus::Exited(9));
+    // It ends by itself; QEMU tells the daemon, which asks for a new conversation.
+    let mut old = within(client.exec(shell("sleep 1000"))).await.unwrap();
+    guest.agent.kill().unwrap();
+    guest.restart().await;
+    client.resync();
+    assert!(matches!(within(old.wait()).await, Err(ExecError::Lost(_))));
+    assert_eq!(run(&client, shell("exit 10")).await.unwrap().2, ExitStatus::Exited(10));
+}
+
+#[tokio::test]
 async fn the_end_of_the_machine_ends_its_commands() {
     let Some(mut guest) = Guest::start() else { return };
     let client = guest.connect();
     let mut handle = within(client.exec(shell("sleep 1000"))).await.unwrap();
-    guest.agent.kill().unwrap();
+    guest.stop();
     let error = within(handle.wait()).await.unwrap_err();
     assert!(error.to_string().contains("the machine has stopped"), "{error}");
     assert_eq!(within(handle.output.next()).await, None);

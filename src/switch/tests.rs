@@ -456,6 +456,18 @@ fn the_real_qemu_joins_both_ways() {
         wanted.retain(|mac| !is_dhcp(&bytes, *mac));
     }
     bench.wait(|event| matches!(event, SwitchEvent::VdeHeard { mac: heard, .. } if *heard == mac(0x52)));
+    // A switch that ends, and another that takes over the running QEMU.
+    bench.switch.remove_port(port).unwrap();
+    let next = Bench::new();
+    let plug = Plug::QemuStream { path: path.clone() };
+    let config = PortConfig { node: "taken".to_owned(), interface: "eth1".to_owned(), vlan: 1, plug };
+    let taken = next.switch.add_port(config).unwrap();
+    next.wait(|event| *event == SwitchEvent::Connected { port: taken });
+    let (_, mut next_watcher) = next.join("watcher", 1);
+    while !is_dhcp(&next_watcher.receive().expect("it asks still"), mac(0x51)) {}
+    drop(next);
+    let port = bench.add("stream", 1);
+    bench.wait(|event| *event == SwitchEvent::Connected { port });
     // A QEMU that dies and another at the same socket.
     drop(streaming);
     bench.wait(|event| matches!(event, SwitchEvent::Disconnected { port: p, .. } if *p == port));
