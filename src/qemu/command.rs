@@ -208,18 +208,27 @@ pub(super) fn disks(line: &mut Line, node: &Node, state_disk: &Path) {
     }
 }
 
+/// The name of the guest's side of an interface. The carrier is switched there: on the other side,
+/// which is named like the interface, the guest would not be told.
+pub(super) fn nic_id(interface: &str) -> String {
+    format!("nic-{interface}")
+}
+
 pub(super) fn user_interface(line: &mut Line, name: &str, restrict: bool) {
     let restrict = if restrict { ",restrict=on" } else { "" };
     line.opt("-netdev", Opt::new(&format!("user,id={name}{restrict}")));
     // No option ROM: nothing boots from the network, and the ROM's package may not be installed.
-    line.opt("-device", Opt::new(&format!("virtio-net-pci,netdev={name},mac=52:54:00:12:34:56,romfile=")));
+    line.opt(
+        "-device",
+        Opt::new(&format!("virtio-net-pci,id={},netdev={name},mac=52:54:00:12:34:56,romfile=", nic_id(name))),
+    );
 }
 
 pub(super) fn vlan_device(line: &mut Line, name: &str, mac: &str, mtu: u32) {
     let mtu = if mtu == STANDARD_MTU { String::new() } else { format!(",host_mtu={mtu}") };
     line.opt(
         "-device",
-        Opt::new(&format!("virtio-net-pci,id=nic-{name},netdev={name},mac={mac}{mtu},romfile=")),
+        Opt::new(&format!("virtio-net-pci,id={},netdev={name},mac={mac}{mtu},romfile=", nic_id(name))),
     );
 }
 

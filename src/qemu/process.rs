@@ -244,7 +244,9 @@ impl Process {
 
 async fn readable(fd: &OwnedFd) -> Result<()> {
     let dup = fd.as_fd().try_clone_to_owned().context("cannot watch a process")?;
-    let fd = AsyncFd::with_interest(dup, tokio::io::Interest::READABLE).context("cannot watch a process")?;
+    // SAFETY: the descriptor is our own copy; it is moved into the value and closed with it.
+    let fd = unsafe { AsyncFd::register_with_interest(dup, tokio::io::Interest::READABLE) };
+    let fd = fd.context("cannot watch a process")?;
     fd.readable().await.context("cannot watch a process")?.retain_ready();
     Ok(())
 }

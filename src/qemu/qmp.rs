@@ -19,6 +19,8 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::model::{Endpoint, Proto};
 
+use super::command::nic_id;
+
 /// The longest line accepted from QEMU.
 const LINE_MAX: u64 = 4 << 20;
 /// Events that may wait for the reader; more are dropped, oldest kept.
@@ -225,7 +227,7 @@ impl Qmp {
     /// # Errors
     /// As [`Qmp::command`].
     pub async fn set_link(&self, interface: &str, up: bool) -> Result<(), QmpError> {
-        self.command("set_link", json!({ "name": interface, "up": up })).await.map(drop)
+        self.command("set_link", json!({ "name": nic_id(interface), "up": up })).await.map(drop)
     }
 
     /// Opens a forward on a user-mode interface; the host's address is 127.0.0.1 unless named.

@@ -52,6 +52,3 @@ impl Millis {
         Self(self.0.saturating_add(later))
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,492 @@
+//! Evaluating models and building what they need: the edge to Nix.
+//!
+//! ```text
+//! model ─▶ evaluate ─▶ packages missing? ─▶ apt ─▶ lock ─┐
+//!             ▲                                          │
+//!             └──────────────────────────────────────────┘
+//!          manifest ─▶ realise (only what is not there) ─▶ machines can boot
+//! ```
+//!
+//! `log`, `progress` and `failure` are pure; `run` runs Nix's programs, and this file strings them
+//! together. A model whose name ends in `.json` is a manifest and needs no Nix.
+//!
+//! Invariant: a lock and a record of what was built are written beside and renamed; an interrupted
+//! run leaves the previous one.
+
+mod check;
+mod environment;
+mod failure;
+mod log;
+mod progress;
+mod realise;
+mod run;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
+
+use crate::apt;
+use crate::model::{self, Manifest, Problem};
+use crate::paths::Paths;
+
+pub use check::files as check_files;
+pub use environment::{BUILD_GROUP, Store, build_users};
+pub use log::{LogEvent, Message, plain};
+pub use progress::{Level, Progress, Tally};
+
+/// Why a model could not be made into machines.
+#[derive(Debug, thiserror::Error)]
+pub enum NixError {
+    /// One of Nix's programs is not there.
+    #[error("{program} was not found; it is in the package nix-bin (`diorama setup` installs it)")]
+    Missing {
+        /// The program.
+        program: &'static str,
+    },
+    /// The model is wrong.
+    #[error("{}: {cause}", model.display())]
+    Model {
+        /// The model.
+        model: PathBuf,
+        /// What is wrong, where, and what may have been meant.
+        cause: String,
+        /// Where everything that Nix said is kept.
+        log: Option<PathBuf>,
+    },
+    /// A build failed.
+    #[error("{cause}")]
+    Build {
+        /// What failed, with its last lines.
+        cause: String,
+        /// Where everything that Nix said is kept.
+        log: Option<PathBuf>,
+    },
+    /// A manifest is wrong; all problems.
+    #[error("{}", problems(model, list))]
+    Manifest {
+        /// The manifest.
+        model: PathBuf,
+        /// What is wrong with it.
+        list: Vec<Problem>,
+    },
+    /// Packages could not be resolved.
+    #[error("{0}")]
+    Packages(crate::error::Error),
+    /// Nix cannot build here.
+    #[error("Nix cannot build: {0}")]
+    Obstacle(String),
+    /// A file could not be read or written.
+    #[error("{doing}: {source}")]
+    Io {
+        /// What was being done.
+        doing: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The person does not want it any more.
+    #[error("interrupted")]
+    Cancelled,
+}
+
+impl NixError {
+    pub(crate) fn io(doing: impl Into<String>, source: io::Error) -> Self {
+        Self::Io { doing: doing.into(), source }
+    }
+}
+
+impl From<NixError> for crate::error::Error {
+    fn from(e: NixError) -> Self {
+        match e {
+            NixError::Cancelled => Self::interrupted(),
+            NixError::Packages(e) => e,
+            NixError::Model { log: Some(ref log), .. } | NixError::Build { log: Some(ref log), .. } => {
+                Self::new(e.to_string()).hint(format!("everything that Nix said is in {}", log.display()))
+            }
+            e => Self::new(e.to_string()),
+        }
+    }
+}
+
+fn problems(model: &Path, list: &[Problem]) -> String {
+    let mut out = format!("{}: ", model.display());
+    match list {
+        [one] => out.push_str(&one.to_string()),
+        many => {
+            out.push_str(&format!("{} problems", many.len()));
+            for p in many {
+                out.push_str(&format!("\n  {p}"));
+            }
+        }
+    }
+    out
+}
+
+/// What an [`Evaluator`] needs to know.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The program's directories.
+    pub paths: Paths,
+    /// The directory of the program's own files ([`crate::assets::dir`]).
+    pub assets: PathBuf,
+    /// A name for the network instead of the model's own.
+    pub name: Option<String>,
+    /// nixpkgs, for the `nixos` guest system: a path, or a word for Nix' search path in `<>`.
+    pub nixpkgs: Option<String>,
+    /// Show the whole trace of an evaluation error.
+    pub show_trace: bool,
+    /// Take the newest packages instead of those in the lock.
+    pub update: bool,
+}
+
+impl Options {
+    /// The usual ones.
+    pub fn new(paths: Paths, assets: PathBuf) -> Self {
+        Self { paths, assets, name: None, nixpkgs: None, show_trace: false, update: false }
+    }
+}
+
+/// A model, evaluated.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Evaluation {
+    /// The model's file.
+    pub model: PathBuf,
+    /// The guest system, and why it is used.
+    pub system: System,
+    /// The network.
+    pub manifest: Manifest,
+    /// The derivations that every node needs; empty for a manifest written by hand.
+    pub realise: BTreeMap<String, Vec<String>>,
+    /// The lock file, when the model has one.
+    pub lock: Option<PathBuf>,
+}
+
+/// A guest system, and why it is used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct System {
+    /// `debian`, `nixos`, or `manifest` when there was nothing to choose.
+    pub name: String,
+    /// Why this one, in a few words.
+    pub why: String,
+}
+
+/// What `eval.nix` answers.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    version: u32,
+    system: System,
+    missing_packages: Vec<Vec<String>>,
+    manifest: Option<serde_json::Value>,
+    realise: BTreeMap<String, Vec<String>>,
+}
+
+/// Evaluates models and realises what they need.
+#[derive(Debug, Clone)]
+pub struct Evaluator {
+    options: Options,
+    store: Store,
+}
+
+impl Evaluator {
+    /// Looks at the machine's Nix; runs nothing yet.
+    pub fn new(options: Options) -> Self {
+        let store = Store::find(&options.paths.data);
+        Self { options, store }
+    }
+
+    /// The store that is used.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Evaluates a model, resolving the packages that its lock does not cover yet.
+    ///
+    /// # Errors
+    /// When the model or the manifest is wrong, Nix or apt fails, or the token is cancelled.
+    pub async fn evaluate(
+        &self,
+        model: &Path,
+        progress: &mut (dyn FnMut(Progress) + Send),
+        cancel: &CancellationToken,
+    ) -> Result<Evaluation, NixError> {
+        let model = std::path::absolute(model).map_err(|e| NixError::io(model.display().to_string(), e))?;
+        fs::metadata(&model).map_err(|e| NixError::io(format!("the model {}", model.display()), e))?;
+        if model.extension().is_some_and(|e| e == "json") {
+            return read_manifest(&model);
+        }
+        let lock = lock_path(&model);
+        let mut update = self.options.update;
+        for _ in 0..4 {
+            progress(Progress::Evaluating);
+            let answer = self.ask(&model, &lock, progress, cancel).await?;
+            if !answer.missing_packages.is_empty() || update {
+                self.resolve(answer.missing_packages, &lock, update, progress, cancel).await?;
+                update = false;
+                continue;
+            }
+            let Some(manifest) = answer.manifest else {
+                return Err(self.wrong(&model, "the evaluation gave no manifest".into()));
+            };
+            let manifest = model::parse(&manifest.to_string())
+                .map_err(|list| NixError::Manifest { model: model.clone(), list })?;
+            let lock = lock.is_file().then_some(lock);
+            return Ok(Evaluation { model, system: answer.system, manifest, realise: answer.realise, lock });
+        }
+        Err(self.wrong(&model, "its packages do not come to an end: each evaluation asks for more".into()))
+    }
+
+    fn wrong(&self, model: &Path, cause: String) -> NixError {
+        NixError::Model { model: model.into(), cause, log: Some(self.log_path(model)) }
+    }
+
+    async fn ask(
+        &self,
+        model: &Path,
+        lock: &Path,
+        progress: &mut (dyn FnMut(Progress) + Send),
+        cancel: &CancellationToken,
+    ) -> Result<Answer, NixError> {
+        let bundled = self.options.nixpkgs.is_none();
+        let mut args: Vec<std::ffi::OsString> =
+            ["--eval", "--strict", "--json", "--read-write-mode", "--log-format", "internal-json"]
+                .map(Into::into)
+                .into();
+        args.push(self.options.assets.join("nix/eval.nix").into());
+        let mut arg = |kind: &str, name: &str, value: &std::ffi::OsStr| {
+            args.extend([kind.into(), name.into(), value.to_owned()]);
+        };
+        arg("--argstr", "model", model.as_os_str());
+        if let Some(name) = &self.options.name {
+            arg("--argstr", "name", name.as_ref());
+        }
+        match &self.options.nixpkgs {
+            Some(path) if path.starts_with('<') => arg("--arg", "nixpkgs", path.as_ref()),
+            Some(path) => arg("--argstr", "nixpkgs", path.as_ref()),
+            None => {
+                if lock.is_file() {
+                    arg("--argstr", "lock", lock.as_os_str());
+                }
+                arg("--arg", "mirrors", self.mirrors().await?.as_ref());
+            }
+        }
+        let log_path = self.log_path(model);
+        let mut log_file = run::open_log(&log_path);
+        let mut trace = self.options.show_trace;
+        loop {
+            let mut args = args.clone();
+            if trace {
+                args.push("--show-trace".into());
+            }
+            let mut messages = Vec::new();
+            let run = run::Run { program: "nix-instantiate", args, store: &self.store, bundled, cancel };
+            let mut each = |event| {
+                if let LogEvent::Message(m) = event {
+                    // Errors are shown once, at the end; what the model traces is shown as it comes.
+                    if m.level > 0 || m.text.starts_with("trace:") {
+                        report(progress, &m);
+                    }
+                    messages.push(m);
+                }
+            };
+            let (status, answer) = run.go(log_file.as_mut(), &mut each).await?;
+            let ours = &self.options.assets;
+            if status.success() {
+                return serde_json::from_slice::<Answer>(&answer)
+                    .map_err(|e| self.wrong(model, format!("the evaluation's answer is not understood: {e}")))
+                    .and_then(|a| match a.version {
+                        1 => Ok(a),
+                        v => {
+                            Err(self.wrong(model, format!("the evaluation's answer has version {v}, not 1")))
+                        }
+                    });
+            }
+            if !trace && failure::wants_trace(&messages, ours) {
+                // Only a trace tells which line of the model led into the program's own files.
+                trace = true;
+                continue;
+            }
+            let cause = match std::os::unix::process::ExitStatusExt::signal(&status) {
+                Some(11 | 6) => {
+                    "Nix ran out of stack: the definitions go round in a circle, or are nested endlessly"
+                        .into()
+                }
+                Some(s) => format!("Nix was killed by signal {s}"),
+                None => failure::evaluation(&messages, ours, self.options.show_trace),
+            };
+            return Err(NixError::Model { model: model.into(), cause, log: Some(log_path) });
+        }
+    }
+
+    /// The `mirrors` argument: what apt's sources offer. Asking apt takes longer than evaluating, so
+    /// the answer is kept until its sources or lists change.
+    async fn mirrors(&self) -> Result<String, NixError> {
+        let cache = self.options.paths.cache.clone();
+        blocking(move || {
+            let names = cache.join("package-names.json");
+            let file = cache.join("mirrors.nix");
+            let stamp = format!("# {}\n", apt_stamp());
+            if let Ok(text) = fs::read_to_string(&file)
+                && let Some(kept) = text.strip_prefix(&stamp)
+                && names.is_file()
+            {
+                return Ok(kept.to_owned());
+            }
+            let mirrors = apt::mirrors().map_err(NixError::Packages)?;
+            apt::write_names(&names).map_err(NixError::Packages)?;
+            let text = apt::nix_argument(&mirrors, Some(&names));
+            write_atomically(&file, &format!("{stamp}{text}"), 0o600)?;
+            Ok(text)
+        })
+        .await
+    }
+
+    async fn resolve(
+        &self,
+        sets: Vec<Vec<String>>,
+        lock: &Path,
+        update: bool,
+        progress: &mut (dyn FnMut(Progress) + Send),
+        cancel: &CancellationToken,
+    ) -> Result<(), NixError> {
+        let packages = sets.iter().flatten().collect::<std::collections::BTreeSet<_>>().len();
+        progress(Progress::Resolving { packages });
+        let path = lock.to_path_buf();
+        let work = blocking(move || {
+            let previous = match fs::read_to_string(&path) {
+                Ok(text) => Some(apt::Lock::parse(&text).map_err(|e| {
+                    let e = crate::error::Error::new(e.to_string());
+                    NixError::Packages(e.context(path.display()))
+                })?),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+                Err(e) => return Err(NixError::io(format!("reading {}", path.display()), e)),
+            };
+            let mut sets = sets;
+            if update && let Some(previous) = &previous {
+                sets.extend(previous.sets.iter().map(|s| s.roots.clone()));
+            }
+            let (new, changes) =
+                apt::resolve(&sets, previous.as_ref(), update).map_err(NixError::Packages)?;
+            write_atomically(&path, &new.print(), 0o644)?;
+            Ok(format!(
+                "{} names {} packages now, {} MB of them new",
+                path.display(),
+                new.packages.len(),
+                changes.new_bytes / 1_000_000
+            ))
+        });
+        tokio::select! {
+            said = work => {
+                progress(Progress::Message { level: Level::Info, text: said? });
+                Ok(())
+            }
+            () = cancel.cancelled() => Err(NixError::Cancelled),
+        }
+    }
+
+    /// Where everything is kept that Nix says about a model.
+    fn log_path(&self, model: &Path) -> PathBuf {
+        let stem =
+            model.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
+        self.options.paths.state.join("logs").join(format!("{stem}-{}.log", hash(model.as_os_str())))
+    }
+}
+
+/// Reads a manifest written by hand and checks it against the disk.
+fn read_manifest(path: &Path) -> Result<Evaluation, NixError> {
+    let text =
+        fs::read_to_string(path).map_err(|e| NixError::io(format!("the manifest {}", path.display()), e))?;
+    let wrong = |list| NixError::Manifest { model: path.into(), list };
+    let manifest = model::parse(&text).map_err(wrong)?;
+    let list = check::files(&manifest);
+    if !list.is_empty() {
+        return Err(wrong(list));
+    }
+    Ok(Evaluation {
+        model: path.into(),
+        system: System { name: "manifest".into(), why: "the model is a manifest".into() },
+        manifest,
+        realise: BTreeMap::new(),
+        lock: None,
+    })
+}
+
+/// The lock file of a model: `NAME.lock.json` beside it.
+pub fn lock_path(model: &Path) -> PathBuf {
+    model.with_extension("lock.json")
+}
+
+fn report(progress: &mut (dyn FnMut(Progress) + Send), m: &Message) {
+    let level = match m.level {
+        0 => Level::Info,
+        1 => Level::Warning,
+        2 | 3 => Level::Info,
+        _ => Level::Detail,
+    };
+    // The group is the business of `doctor` and `setup`, and an evaluation builds nothing.
+    if !m.text.contains("specified in 'build-users-group' does not exist") && !m.text.trim().is_empty() {
+        progress(Progress::Message { level, text: m.text.trim_end().to_owned() });
+    }
+}
+
+/// When apt's sources and lists were last changed, and which they are.
+fn apt_stamp() -> String {
+    use std::os::unix::fs::MetadataExt;
+    let mut out = String::new();
+    for dir in ["/etc/apt", "/etc/apt/sources.list.d", "/etc/apt/apt.conf.d", "/var/lib/apt/lists"] {
+        for path in [Path::new(dir), &Path::new(dir).join("sources.list")] {
+            if let Ok(m) = fs::metadata(path) {
+                out.push_str(&format!("{}:{}.{} ", path.display(), m.mtime(), m.mtime_nsec()));
+            }
+        }
+    }
+    if let Some(config) = std::env::var_os("APT_CONFIG") {
+        out.push_str(&config.to_string_lossy().replace('\n', " "));
+    }
+    out
+}
+
+fn hash(text: &std::ffi::OsStr) -> String {
+    Sha256::digest(text.as_encoded_bytes()).iter().take(4).map(|b| format!("{b:02x}")).collect()
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, NixError> + Send + 'static,
+) -> Result<T, NixError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|e| Err(NixError::io("a task of the program", io::Error::other(e))))
+}
+
+/// Writes a file so that it is there whole, or as it was before.
+fn write_atomically(path: &Path, text: &str, mode: u32) -> Result<(), NixError> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let doing = |e| NixError::io(format!("writing {}", path.display()), e);
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir).map_err(doing)?;
+    }
+    let mut new = path.as_os_str().to_owned();
+    new.push(format!(".{}.new", std::process::id()));
+    let new = PathBuf::from(new);
+    let written = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(mode)
+        .open(&new)
+        .and_then(|mut f| f.write_all(text.as_bytes()).and_then(|()| f.sync_all()))
+        .and_then(|()| fs::rename(&new, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&new);
+    }
+    written.map_err(doing)
+}
+
+#[cfg(test)]
+mod tests;
