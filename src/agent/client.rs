@@ -27,6 +27,8 @@ use super::codec::{BadExec, Exec, ExitStatus, LARGEST_PAYLOAD, NONCE, Size, Stre
 pub const DEFAULT_WINDOW: u32 = 256 * 1024;
 const FIRST_WAIT: Duration = Duration::from_millis(20);
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
+/// A conversation that lasted this long was a real one: attempts begin anew with the first wait.
+const LASTING: Duration = Duration::from_secs(2);
 /// The question is repeated after this long, and then ever more rarely: a guest that boots may have
 /// lost it.
 const FIRST_ASK: Duration = Duration::from_secs(1);
@@ -111,7 +113,7 @@ impl AgentClient {
         let (requests, inbox) = mpsc::channel(16);
         let (notes, noted) = mpsc::unbounded_channel();
         let (tell, state) = watch::channel(AgentState::Waiting);
-        let task = Task { path: path.to_owned(), inbox, noted, notes: notes.downgrade(), tell, again: false };
+        let task = Task { path: path.to_owned(), inbox, noted, notes: notes.downgrade(), tell };
         tokio::spawn(task.run());
         Self { requests, notes, state }
     }
@@ -315,8 +317,6 @@ struct Task {
     noted: mpsc::UnboundedReceiver<Note>,
     notes: mpsc::WeakUnboundedSender<Note>,
     tell: watch::Sender<AgentState>,
-    /// Whether a new conversation was asked for.
-    again: bool,
 }
 
 /// Why a conversation ended.
@@ -334,13 +334,13 @@ impl Task {
         let mut wait = FIRST_WAIT;
         for conversation in 0.. {
             if let Ok(socket) = UnixStream::connect(&self.path).await {
-                let (end, was_ready) = Conversation::new(conversation).hold(socket, &mut self).await;
-                match end {
+                let begin = Instant::now();
+                match Conversation::new(conversation).hold(socket, &mut self).await {
                     End::Dropped => return,
                     End::Again => self.tell(AgentState::Waiting),
                     End::Error(why) => self.tell(AgentState::Failed(why)),
                 }
-                if was_ready {
+                if begin.elapsed() >= LASTING {
                     wait = FIRST_WAIT;
                 }
             }
@@ -382,8 +382,8 @@ impl Conversation {
         Self { number, channel, running: HashMap::new(), events: Vec::new(), out: Vec::new() }
     }
 
-    /// Speaks until the end, and ends every command with it; tells also whether the agent answered.
-    async fn hold(mut self, socket: UnixStream, task: &mut Task) -> (End, bool) {
+    /// Speaks until the end, and ends every command with it.
+    async fn hold(mut self, socket: UnixStream, task: &mut Task) -> End {
         let end = match self.speak(socket, task).await {
             Ok(end) => end,
             Err(error) => End::Error(error.to_string()),
@@ -398,7 +398,7 @@ impl Conversation {
             // Who waited may have gone.
             let _ = running.end.send(Err(ExecError::Lost(why.to_owned())));
         }
-        (end, self.channel.is_ready())
+        end
     }
 
     async fn speak(&mut self, socket: UnixStream, task: &mut Task) -> io::Result<End> {

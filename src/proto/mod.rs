@@ -18,9 +18,11 @@
 //! Invariant: no I/O here, and no domain type crosses the wire unless it is declared in `wire`.
 
 mod codec;
+mod start;
 mod wire;
 
 pub use codec::{Codec, Frame, FrameError, MAX_FRAME};
+pub use start::{ModelSource, Ready, Start, StartOptions};
 pub use wire::*;
 
 /// The protocol's version; both sides must agree on it.

@@ -93,6 +93,9 @@ pub enum Request {
 /// Bytes of a stream that may be under way before the client grants more.
 pub const STREAM_WINDOW: u32 = 1 << 20;
 
+/// Bytes of input that a client may send before the daemon has taken them in.
+pub const INPUT_WINDOW: u32 = 256 << 10;
+
 /// Everything that changes a running session. Each has one CLI equivalent, [`Action::cli`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "camelCase", rename_all_fields = "camelCase")]
@@ -265,6 +268,14 @@ pub enum ServerMessage {
         /// How.
         end: StreamEnd,
     },
+    /// The daemon took in this much of a stream's input; a client sends at most
+    /// [`INPUT_WINDOW`] bytes beyond it, or the stream is broken off.
+    Taken {
+        /// The stream.
+        stream: u32,
+        /// Bytes taken in since the last such message.
+        bytes: u32,
+    },
     /// The daemon is going away after a [`Request::Down`] or a failed start.
     Goodbye {
         /// Why, for people.
@@ -286,7 +297,12 @@ pub enum StreamEnd {
         /// The signal's number.
         signal: u8,
     },
-    /// The stream broke off: the machine stopped, the agent failed, the command was not found.
+    /// The command could not be started: not found, not executable.
+    NotStarted {
+        /// Why, as the guest says.
+        reason: String,
+    },
+    /// The stream broke off: the machine stopped, the agent failed.
     Broken {
         /// Why.
         reason: String,

@@ -17,7 +17,7 @@ use super::policy::Policy;
 use super::{Millis, PortId};
 
 /// Ports one switch can have: the table of pairs grows with their square.
-pub const MOST_PORTS: usize = 1024;
+pub const MOST_PORTS: usize = 512;
 /// The MTU of a segment nobody spoke about.
 pub const DEFAULT_MTU: u32 = 1500;
 /// The largest MTU: what a virtio network card can be told.
@@ -132,6 +132,18 @@ impl Core {
     /// The number of the port at a place.
     pub fn id(&self, slot: Slot) -> Option<PortId> {
         self.port(slot).map(|port| port.id)
+    }
+
+    /// Number of places that ports have or had, by which the cost of a report grows.
+    pub fn places(&self) -> usize {
+        self.ports.len()
+    }
+
+    /// Calls a port by another name, as when it turns out whose it is.
+    pub fn rename(&mut self, slot: Slot, name: String) {
+        if let Some(port) = self.ports.get_mut(slot.0).and_then(Option::as_mut) {
+            port.name = name;
+        }
     }
 
     /// Whether something is plugged into a port.

@@ -168,6 +168,11 @@ fn a_switch_takes_only_so_many_ports() {
     }
     assert_eq!(core.add_port(PortId(u32::MAX), 1, String::new()), None);
     core.remove_port(Slot(17));
+    core.rename(Slot(18), "web.eth1".to_owned());
+    assert_eq!(
+        core.report(Millis(0)).port(PortId(18)).map(|port| port.name.clone()),
+        Some("web.eth1".to_owned())
+    );
     assert_eq!(core.add_port(PortId(u32::MAX), 1, String::new()), Some(Slot(17)));
 }
 

@@ -24,8 +24,10 @@ use super::plug::{Kind, Link, Stream, Vde, receive};
 use super::vde_dir::{VdeDir, connect_now};
 use super::{Millis, PortId};
 
-/// Counters are published at most this often, in milliseconds.
+/// Counters are published at most this often, in milliseconds, by a switch of a few ports.
 const PUBLISH_EVERY: u64 = 100;
+/// Pairs of ports that put publishing off by a millisecond, so that its cost stays a small share.
+const PAIRS_A_MILLISECOND: usize = 1_000;
 /// Old addresses are looked for this often.
 const AGE_EVERY: u64 = 30_000;
 /// Datagrams read from one port before the others have their turn.
@@ -212,7 +214,9 @@ impl Engine {
 
     /// Has the counters published soon.
     fn changed(&mut self) {
-        self.publish_at.get_or_insert(self.now.plus(PUBLISH_EVERY));
+        let pairs = self.core.places() * self.core.places();
+        let wait = PUBLISH_EVERY + (pairs / PAIRS_A_MILLISECOND) as u64;
+        self.publish_at.get_or_insert(self.now.plus(wait));
     }
 
     fn dispatch(&mut self, token: Token, flags: EpollFlags) {
@@ -254,6 +258,11 @@ impl Engine {
                 Command::RemovePort(id) => {
                     if let Some(slot) = self.core.slot(id) {
                         self.remove(slot);
+                    }
+                }
+                Command::Rename(id, name) => {
+                    if let Some(slot) = self.core.slot(id) {
+                        self.core.rename(slot, name);
                     }
                 }
                 Command::Retry(id) => {

@@ -139,6 +139,11 @@ impl SwitchHandle {
         self.send(Command::RemovePort(port))
     }
 
+    /// Calls a port by another name in reports: a VDE plug's address told whose it is.
+    pub fn rename(&self, port: PortId, name: String) -> Result<(), Stopped> {
+        self.send(Command::Rename(port, name))
+    }
+
     /// Tries to connect a port at once instead of waiting for its next attempt.
     pub fn retry(&self, port: PortId) -> Result<(), Stopped> {
         self.send(Command::Retry(port))
@@ -263,6 +268,7 @@ impl Shared {
 pub(super) enum Command {
     AddPort { id: PortId, config: PortConfig },
     RemovePort(PortId),
+    Rename(PortId, String),
     Retry(PortId),
     SetPolicies(Vec<(PortId, PortId, Policy)>),
     SetMtu { vlan: u16, mtu: u32 },

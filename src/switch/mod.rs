@@ -52,3 +52,6 @@ impl Millis {
         Self(self.0.saturating_add(later))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -80,9 +80,11 @@ impl Request {
 
     /// A short name for the port: `vde:PID` when the description says who it is.
     pub fn name(&self) -> String {
-        let pid = self.description.split_whitespace().find_map(|word| word.strip_prefix("PID="));
+        // Both spellings are in use.
+        let pid = |word: &'_ str| word.strip_prefix("PID=").or(word.strip_prefix("pid=")).map(str::to_owned);
+        let pid = self.description.split_whitespace().find_map(pid);
         match pid {
-            Some(pid) if !pid.is_empty() && pid.bytes().all(|b| b.is_ascii_digit()) => format!("vde:{pid}"),
+            Some(pid) if pid.parse::<u32>().is_ok() => format!("vde:{pid}"),
             _ if self.description.trim().is_empty() => "vde".to_owned(),
             _ => format!("vde:{}", self.description.trim().chars().take(40).collect::<String>()),
         }

@@ -57,6 +57,18 @@ in
 rec {
   inherit normal;
 
+  # Packages that every machine has besides a kernel; they make up the image that machines share.
+  basePackages = [
+    "base-files" "bash" "bsdutils" "busybox-static" "ca-certificates" "coreutils" "dash" "dbus" "debianutils" "diffutils" "dpkg"
+    "e2fsprogs" "findutils" "grep" "gzip" "hostname" "iproute2" "iputils-ping" "kmod" "less" "libc-bin"
+    "libpam-modules" "libpam-runtime" "login" "lz4" "mawk" "mount" "nano" "ncurses-base" "ncurses-bin" "netbase"
+    "passwd" "perl-base" "procps" "sed" "systemd" "systemd-sysv" "tar" "tzdata" "udev" "util-linux"
+  ];
+  kernelPackages = [ "linux-image-cloud-amd64" "linux-image-amd64" ];
+
+  # The root packages of the shared image below a machine with these root packages.
+  baseOf = roots: normal (basePackages ++ builtins.filter (name: builtins.elem name kernelPackages) roots);
+
   fetch = name: entry:
     import <nix/fetchurl.nix> {
       name = storeName (baseNameOf entry.path);
@@ -74,17 +86,16 @@ rec {
     if set == null then throw "the lock file does not cover the packages ${toString (normal roots)}; lock the model again"
     else set.packages;
 
-  # What the lock does not cover yet of several lists of root packages, each once.
-  missingSets = sets: lib.unique (builtins.filter (roots: setOf roots == null) (map normal sets));
+  # What the lock does not cover yet of several lists of root packages, each once, and of the images below.
+  missingSets = sets: lib.unique (builtins.filter (roots: setOf roots == null)
+    (lib.concatMap (roots: [ (baseOf roots) (normal roots) ]) sets));
 
-  # One erofs image of packages, merged.
-  layer = name: names:
-    let
-      merged = map (package: unpacked.${package}) names;
-      python = unpacked."python3.11-minimal" or null;
-    in
+  # One erofs image of packages, merged; `below` are the packages of the images it is stacked on.
+  layer = name: names: below:
     build.run "layer-${name}" ./builders/layer.sh {
-      packages = merged;
+      packages = map (package: unpacked.${package}) names;
+      below = map (package: unpacked.${package}) below;
+      libc = unpacked.libc6;
       erofsOptions = "-zlz4";
     };
 

@@ -23,7 +23,7 @@ let
       guest = { inherit (f.guest) address port; };
       explicit = true;
     })
-    (filter (f: (f.from or "host") == "host") config.virtualisation.forwardPorts);
+    (filter (f: (f.from or "host") == "host") (config.virtualisation.forwardPorts or [ ]));
   webForward = port: {
     proto = "tcp";
     host = { address = ""; inherit port; };
@@ -59,7 +59,7 @@ in
       node = name: config: network.system.bootOf config // {
         hostName = config.networking.hostName;
         memorySize = config.virtualisation.memorySize;
-        cores = config.virtualisation.cores;
+        cores = config.virtualisation.cores or 1;
         interfaces = interfaces network name config;
         graphics = config.virtualisation.graphics;
         qemuOptions = network.system.qemuOptionsOf words config;

@@ -39,7 +39,9 @@ rec {
     if hasPrefix prefix str then substring (stringLength prefix) (stringLength str) str else str;
   removeSuffix = suffix: str:
     if hasSuffix suffix str then substring 0 (stringLength str - stringLength suffix) str else str;
-  splitString = sep: s: builtins.filter isString (builtins.split (escapeRegex sep) (toString s));
+  # `split` and `match` forget what a text refers to; what is made of their parts must not.
+  splitString = sep: s:
+    map (addContextFrom (toString s)) (builtins.filter isString (builtins.split (escapeRegex sep) (toString s)));
   escapeRegex = escape escapeRegexChars;
   escapeShellArg = arg:
     let string = toString arg; in
@@ -68,7 +70,7 @@ rec {
       right = builtins.match "(.*[^ \t\r\n])?[ \t\r\n]*" s;
       pick = m: if m == null || builtins.head m == null then "" else builtins.head m;
     in
-    if start && end then pick parts else if start then pick left else if end then pick right else s;
+    addContextFrom s (if start && end then pick parts else if start then pick left else if end then pick right else s);
   fixedWidthString = width: filler: str:
     let missing = width - stringLength str; in
     assert missing >= 0;

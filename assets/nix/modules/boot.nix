@@ -1,7 +1,6 @@
 # Kernel, its parameters, modules and settings.
 { config, lib, diorama, ... }:
 let
-  inherit (diorama) build;
   inherit (lib) mkOption types;
   sysctl = config.boot.kernel.sysctl;
   show = value: if value == true then "1" else if value == false then "0" else toString value;
@@ -9,7 +8,7 @@ in
 {
   options.boot = {
     kernelPackage = mkOption {
-      type = types.str;
+      type = types.enum diorama.packages.kernelPackages;
       default = if config.virtualisation.graphics or false then "linux-image-amd64" else "linux-image-cloud-amd64";
       defaultText = "linux-image-cloud-amd64, or linux-image-amd64 with a display";
       description = "The Debian package of the kernel.";
@@ -27,7 +26,7 @@ in
     initrd.availableKernelModules = mkOption {
       type = types.listOf types.str;
       default = [
-        "virtio_pci" "virtio_blk" "virtio_net" "virtio_console" "virtio_rng" "ext4" "crc32c_intel" "erofs" "overlay" "button" "evdev"
+        "virtio_pci" "virtio_blk" "virtio_net" "virtio_console" "virtio_rng" "ext4" "erofs" "overlay" "button" "evdev" "autofs4"
       ];
       internal = true;
       description = "Modules that the initial ramdisk loads.";

@@ -52,12 +52,16 @@ in
         password include common-password
       '';
       # The power button ends the machine in order, with no login manager to ask.
-      "acpi/power-button".source = build.writeScript "power-button" "#!/bin/sh\nexec /usr/bin/systemctl poweroff\n";
-      "acpid.conf".text = "PWRF /etc/acpi/power-button\nPBTN /etc/acpi/power-button\n";
-      "acpi.map".text = "";
+      "acpid.conf".text = "PWRF power-button\n";
+      "acpi/power-button".source = build.writeScript "power-button" "#!/bin/sh\nexec /usr/bin/systemctl --no-wall poweroff\n";
     };
 
     systemd.services = {
+      power-button = {
+        description = "Power button";
+        wantedBy = [ "multi-user.target" ];
+        serviceConfig.ExecStart = "/usr/bin/busybox acpid -f -l /dev/null -p /run/acpid.pid";
+      };
       "getty-ttyS0" = {
         description = "Login on the serial console";
         wantedBy = [ "getty.target" ];

@@ -35,16 +35,16 @@ let
       lib.optional (interface.macAddress != null) "link set ${interface.name} address ${interface.macAddress}\n"
       ++ lib.optional (interface.mtu != null) "link set ${interface.name} mtu ${toString interface.mtu}\n"
       ++ map (a: "addr add ${a.address}/${toString a.prefixLength} brd + dev ${interface.name}\n") interface.ipv4.addresses
-      ++ map (a: "-6 addr add ${a.address}/${toString a.prefixLength} dev ${interface.name} nodad\n") interface.ipv6.addresses
+      ++ map (a: "addr add ${a.address}/${toString a.prefixLength} dev ${interface.name} nodad\n") interface.ipv6.addresses
       ++ [ "link set ${interface.name} up\n" ]
-      ++ map (routeLine interface.name "") interface.ipv4.routes
-      ++ map (routeLine interface.name "-6 ") interface.ipv6.routes)) interfaces
-    ++ gatewayLine "" cfg.defaultGateway
-    ++ gatewayLine "-6 " cfg.defaultGateway6);
-  routeLine = name: version: r:
-    "${version}route add ${r.address}/${toString r.prefixLength} ${lib.optionalString (r.via != null) "via ${r.via} "}dev ${name}\n";
-  gatewayLine = version: g: lib.optional (g != null)
-    "${version}route add default via ${g.address}${lib.optionalString (g.interface != null) " dev ${g.interface}"}${lib.optionalString (g.metric != null) " metric ${toString g.metric}"}\n";
+      ++ map (routeLine interface.name) interface.ipv4.routes
+      ++ map (routeLine interface.name) interface.ipv6.routes)) interfaces
+    ++ gatewayLine "default" cfg.defaultGateway
+    ++ gatewayLine "::/0" cfg.defaultGateway6);
+  routeLine = name: r:
+    "route add ${r.address}/${toString r.prefixLength} ${lib.optionalString (r.via != null) "via ${r.via} "}dev ${name}\n";
+  gatewayLine = all: g: lib.optional (g != null)
+    "route add ${all} via ${g.address}${lib.optionalString (g.interface != null) " dev ${g.interface}"}${lib.optionalString (g.metric != null) " metric ${toString g.metric}"}\n";
 
   # What busybox's DHCP client calls with the lease in its environment.
   lease = build.writeScript "dhcp-lease" ''

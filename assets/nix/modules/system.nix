@@ -4,10 +4,8 @@ let
   inherit (diorama) build packages;
   inherit (lib) mkOption types;
 
-  # Packages that every machine has; they make up the image all machines share.
-  baseRoots = packages.normal (config.system.basePackages ++ [ config.boot.kernelPackage ]);
-  baseClosure = packages.closureOf baseRoots;
   required = config.system.build.requiredPackages;
+  baseClosure = packages.closureOf (packages.baseOf required);
   closure = packages.closureOf required;
   extra = lib.subtractLists baseClosure closure;
 
@@ -24,8 +22,8 @@ let
     (throw "no kernel is among the packages of ${config.boot.kernelPackage}")
     baseClosure;
 
-  layers = [ (packages.layer "base" baseClosure) ]
-    ++ lib.optional (extra != [ ]) (packages.layer "extra" extra);
+  layers = [ (packages.layer "base" baseClosure [ ]) ]
+    ++ lib.optional (extra != [ ]) (packages.layer "extra" extra baseClosure);
 
   toplevel = build.linkTree "system-${config.networking.hostName}" [
     { path = "etc"; source = config.system.build.etc; }
@@ -60,11 +58,6 @@ in
     };
     system = {
       stateVersion = mkOption { type = types.str; default = "12"; description = "The release whose conventions stateful data follows."; };
-      basePackages = mkOption {
-        type = types.listOf types.str;
-        internal = true;
-        description = "Names of the Debian packages that every machine has.";
-      };
       extraPackages = mkOption {
         type = types.listOf types.str;
         default = [ ];
@@ -90,14 +83,8 @@ in
   };
 
   config = {
-    system.basePackages = [
-      "base-files" "bash" "busybox-static" "ca-certificates" "coreutils" "dbus" "debianutils" "diffutils" "dpkg"
-      "e2fsprogs" "findutils" "grep" "gzip" "hostname" "iproute2" "iputils-ping" "kmod" "less" "libc-bin"
-      "libpam-modules" "libpam-runtime" "login" "lz4" "mawk" "mount" "nano" "ncurses-base" "ncurses-bin" "netbase"
-      "passwd" "perl-base" "procps" "sed" "systemd" "systemd-sysv" "tar" "tzdata" "udev" "util-linux"
-    ];
     system.build = {
-      requiredPackages = packages.normal (baseRoots ++ config.system.extraPackages
+      requiredPackages = packages.normal (packages.basePackages ++ [ config.boot.kernelPackage ] ++ config.system.extraPackages
         ++ lib.concatMap named config.environment.systemPackages ++ lib.concatMap build.packagesIn texts);
 
       activationScript = build.writeScript "activate" ''

@@ -238,7 +238,7 @@ in
       timed;
 
     environment.etc = lib.mkMerge [
-      (lib.mapAttrs' (name: entry: lib.nameValuePair "systemd/system/${name}" { source = build.writeText "unit-${safe name}" entry.text; }) units)
+      (lib.mapAttrs' (name: entry: lib.nameValuePair "systemd/system/${name}" { source = "${build.writeTextFile { name = "unit-${safe name}"; inherit (entry) text; destination = "/${name}"; }}/${name}"; }) units)
       (lib.listToAttrs (wants "wants" "wantedBy" ++ wants "requires" "requiredBy" ++ aliases))
       (lib.listToAttrs (map (name: lib.nameValuePair "systemd/system/${name}" { source = "/usr/lib/systemd/system/${name}"; })
         (lib.subtractLists (builtins.attrNames units) cfg.upstreamUnits)))

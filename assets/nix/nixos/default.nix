@@ -47,7 +47,7 @@ in
   bootOf = config: {
     boot = {
       kind = "script";
-      script = "${config.system.build.vm}/bin/run-${config.system.name}-vm";
+      script = "${config.system.build.vm}/bin/run-${config.system.name or config.networking.hostName}-vm";
     };
     toplevel = text config.system.build.toplevel;
     shell = "backdoor";

@@ -30,7 +30,8 @@ let
     (lib.zipListsWith (fst: snd: { inherit fst snd; }) interfaces (lib.range 1 (builtins.length interfaces)));
 in
 {
-  imports = [
+  # Old releases of nixpkgs have no aliases; there these two options are simply unknown.
+  imports = lib.optionals (lib ? mkAliasOptionModule) [
     (lib.mkAliasOptionModule [ "services" "nfsd" "enable" ] [ "services" "nfs" "server" "enable" ])
     (lib.mkAliasOptionModule [ "services" "nfsd" "exports" ] [ "services" "nfs" "server" "exports" ])
   ];

@@ -54,6 +54,12 @@
     ];
     expected = [ "[s]\na=1\nb=true\n" "a=x\n" ];
   };
+  "splitting and trimming keep what a text refers to" = {
+    expr =
+      let s = " ${builtins.toFile "x" ""}, b "; in
+      map (p: builtins.attrNames (builtins.getContext p) == builtins.attrNames (builtins.getContext s)) (lib.splitString "," s ++ [ (lib.trim s) ]);
+    expected = [ true true true ];
+  };
   "edit distance" = {
     expr = map (p: lib.levenshtein (builtins.head p) (lib.last p)) [ [ "kitten" "sitting" ] [ "" "abc" ] [ "same" "same" ] [ "htpd" "httpd" ] ];
     expected = [ 3 3 0 1 ];

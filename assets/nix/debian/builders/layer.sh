@@ -20,6 +20,7 @@ rm -rf boot var/cache
 alternative() { # LINK TARGET
   if [ -e "$2" ] && [ ! -e "$1" ]; then ln -s "${2##*/}" "$1"; fi
 }
+alternative usr/bin/sh usr/bin/dash
 alternative usr/bin/awk usr/bin/mawk
 alternative usr/bin/nawk usr/bin/mawk
 alternative usr/bin/pager usr/bin/less
@@ -42,15 +43,26 @@ if [ -d usr/share/ca-certificates ]; then
   done > etc/ssl/certs/ca-certificates.crt
 fi
 
-# Python's byte code, made by the Python of the packages themselves with their own libraries.
-if [ -n "${python:-}" ] && find usr -name '*.py' | grep -q .; then
-  directories=
-  for directory in usr/lib/python3* usr/share/python3 usr/share/*; do
-    if [ -d "$directory" ] && [ -n "$(find "$directory" -name '*.py' | head -n 1)" ]; then
-      directories="$directories $directory"
-    fi
-  done
-  "$python" compile "$tree" $directories
+# Programs of the packages themselves run here with their own libraries and nothing of the host's.
+libraries=$tree/usr/lib/x86_64-linux-gnu
+for package in ${below:-}; do
+  if [ -d "$package/usr/lib/x86_64-linux-gnu" ]; then libraries=$libraries:$package/usr/lib/x86_64-linux-gnu; fi
+done
+own() { # NAME FILE ARGUMENT...
+  name=$1
+  shift
+  "$libc/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2" --argv0 "$name" --library-path "$libraries" "$@"
+}
+
+for modules in usr/lib/modules/*; do
+  if [ -d "$modules/kernel" ]; then own depmod usr/bin/kmod -b "$tree/usr" "${modules##*/}" 2>/dev/null; fi
+done
+
+# Python's byte code, which is valid whatever the time stamps say.
+if [ -e usr/bin/python3.11 ]; then
+  PYTHONHOME=$tree/usr PYTHONDONTWRITEBYTECODE=1 own python3.11 usr/bin/python3.11 -m compileall -q -j 2 \
+    --invalidation-mode unchecked-hash -s "$tree" -p / \
+    $(for d in usr/lib/python3.11 usr/lib/python3 usr/share; do if [ -d "$d" ]; then echo "$d"; fi; done) >/dev/null || true
 fi
 
 # The image's identity follows from the path it is built for, never from chance.

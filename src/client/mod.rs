@@ -1,0 +1,14 @@
+//! The client's side of the session protocol: how every command and the screen reach a session.
+//!
+//! `connection` speaks the protocol; `sessions` finds the sessions of this user, starts daemons,
+//! and has a daemon that died replaced before anybody talks to it.
+//!
+//! Invariant: a client owns nothing that runs; dropping it loses nothing.
+
+mod connection;
+mod sessions;
+mod stream;
+
+pub use connection::Client;
+pub use sessions::{Found, Launched, connect, find, launch, list};
+pub use stream::{Stream, StreamControl, StreamInput, StreamItem};
