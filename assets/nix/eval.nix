@@ -6,6 +6,7 @@
 , nixpkgs ? null
 , system ? builtins.currentSystem
 , debian ? import ./debian
+, clone ? true # false: the systems themselves, without what only a clone has
 }:
 let
   lib = import ./lib;
@@ -21,6 +22,7 @@ let
         lock = if lock == null || builtins.isAttrs lock then lock else builtins.fromJSON (builtins.readFile lock);
       };
       why = "no nixpkgs was given";
+      inherit clone;
     };
 
   network = networks.evalNetwork { inherit model name; system = guest; };

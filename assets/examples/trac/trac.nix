@@ -9,6 +9,5 @@ rec {
   vms = diorama.buildVirtualNetwork {
     inherit network;
     name = "trac";
-    lock = ./network.lock.json;
   };
 }

@@ -137,6 +137,14 @@ in
       [ m.version m.network m.testScript m.vlans m.nodes.a.qemuOptions (m.nodes.a ? stateDisk) m.nodes.a.tags m.nodes.a.shell ];
     expected = [ 1 { name = "shop"; description = "A shop"; system = "debian"; } "# a" { "1".mtu = 9000; } [ "-device" "virtio-rng-pci" "-s" ] false [ "t" ] "agent" ];
   };
+  "apt's release files name the repositories" = {
+    expr = (import ../../../assets/nix/lib/apt.nix lib { lists = toString ../data/lists; }).repositories;
+    expected = {
+      Debian = "http://localhost:3142/a_b/";
+      Debian-Security = "http://mirror.example.org/debian-security/";
+      "Debian/bookworm-updates" = "http://mirror.example.org/debian/";
+    };
+  };
   "253 nodes, not 254" = {
     expr = map (n: fails (set (lib.genAttrs (map (i: "n${toString i}") (lib.range 1 n)) (_: plain))).names) [ 253 254 ];
     expected = [ false true ];
