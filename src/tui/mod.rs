@@ -1,0 +1,37 @@
+//! The terminal interface.
+//!
+//! ```text
+//! terminal ─┐                                        ┌─▶ daemon
+//! daemon ───┼─▶ Msg ─▶ update(state, msg) ─▶ Req ────┼─▶ clipboard, editor, browser
+//! clock ────┘                │                       └─▶ end
+//!                            └─▶ draw(&state) ─▶ screen
+//! ```
+//!
+//! Invariant: `update` and `draw` are pure; only `run` knows terminals, sockets and clocks.
+
+pub mod commands;
+pub mod docs;
+mod encode;
+pub mod keymap;
+mod layer;
+mod mouse;
+mod msg;
+mod outside;
+mod perform;
+mod regions;
+mod run;
+mod server;
+mod state;
+#[cfg(test)]
+mod tests;
+mod theme;
+mod tile;
+mod update;
+mod view;
+
+pub use msg::{Leave, Msg, Req};
+pub use run::{Wire, run};
+pub use state::{State, TuiOptions};
+pub use theme::themes;
+pub use update::update;
+pub use view::draw;

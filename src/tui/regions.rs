@@ -1,0 +1,260 @@
+//! Where everything is on the screen: used for drawing and for finding what the mouse points at.
+//!
+//! ```text
+//! Wide (≥ 84 columns)                    Narrow
+//! ┌header───────────────────────────┐   ┌header────────────┐
+//! │nodes   │ consoles               │   │nodes  │ context  │
+//! │links   │                        │   │consoles          │
+//! │forwards├ reach ┬ topology       │   │log               │
+//! │        │ log                    │   └status────────────┘
+//! └status───────────────────────────┘   Single (tiny): the focused panel alone
+//! ```
+//!
+//! Invariant: every region lies within the screen, whatever its size; a region may be empty.
+
+use ratatui::layout::Rect;
+
+use super::state::{Panel, State};
+
+/// Columns below which panels are stacked.
+const NARROW: u16 = 84;
+
+/// The screen's regions; an absent panel is not shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Regions {
+    /// The top line.
+    pub header: Rect,
+    /// The panels that are shown.
+    pub panels: Vec<(Panel, Rect)>,
+    /// The tiles that are shown, by index.
+    pub tiles: Vec<(usize, Rect)>,
+    /// The newest line of the log.
+    pub log_line: Rect,
+    /// The bottom line.
+    pub status: Rect,
+}
+
+impl Regions {
+    /// Where a panel is.
+    pub fn panel(&self, panel: Panel) -> Option<Rect> {
+        self.panels.iter().find(|(p, _)| *p == panel).map(|(_, r)| *r)
+    }
+}
+
+/// Computes the regions for the present state.
+pub fn regions(state: &State) -> Regions {
+    let area = state.area();
+    let mut r = Regions::default();
+    if area.is_empty() {
+        return r;
+    }
+    let (header, rest) = top(area, u16::from(area.height >= 3));
+    r.header = header;
+    let (rest, status) = bottom(rest, u16::from(area.height >= 2));
+    r.status = status;
+    let zoomed = state.zoom || (state.mode == super::state::Mode::Console && area.height < 14);
+    if zoomed {
+        r.panels.push((Panel::Consoles, rest));
+        r.tiles = vec![(state.tile, rest)];
+        return r;
+    }
+    if area.width < 50 || area.height < 14 {
+        r.panels.push((state.panel, rest));
+    } else if area.width < NARROW {
+        narrow(state, rest, &mut r);
+    } else {
+        wide(state, rest, &mut r);
+    }
+    if let Some(consoles) = r.panel(Panel::Consoles) {
+        r.tiles = tile(consoles, state.tiles.len(), state.tile, state.share);
+    }
+    r
+}
+
+fn wide(state: &State, area: Rect, r: &mut Regions) {
+    let nodes = count(state.view.nodes.len());
+    let side = (area.width / 6).clamp(24, 36);
+    let (side, main) = left(area, side);
+
+    let forwards = (count(state.view.forwards.len()) + 2).clamp(3, 3 + side.height / 5);
+    let (side, forwards) = bottom(side, forwards);
+    let nodes_height = (nodes + 2).clamp(5, 5 + side.height / 2);
+    let (nodes_area, links) = top(side, nodes_height);
+    r.panels.extend([(Panel::Nodes, nodes_area), (Panel::Links, links), (Panel::Forwards, forwards)]);
+
+    let log = if state.log_open || area.height >= 46 { (area.height / 5).clamp(4, 12) } else { 0 };
+    let main = if log == 0 {
+        let (main, line) = bottom(main, 1);
+        r.log_line = line;
+        main
+    } else {
+        let (main, log) = bottom(main, log);
+        r.panels.push((Panel::Log, log));
+        main
+    };
+    let context = (nodes + 4).clamp(7, (main.height / 3).max(7));
+    let (consoles, context) = bottom_rest(main, context);
+    r.panels.push((Panel::Consoles, consoles));
+    let reach = matrix_width(state).clamp(34, 34 + context.width / 2);
+    if context.width >= reach + 44 {
+        let (a, b) = left(context, reach);
+        let first = if state.context == Panel::Reach { Panel::Reach } else { state.context };
+        match first {
+            Panel::Links | Panel::Forwards | Panel::Topology | Panel::Reach => {
+                r.panels.extend([(Panel::Reach, a), (Panel::Topology, b)]);
+            }
+            _ => {}
+        }
+    } else {
+        let shown = if state.context == Panel::Topology { Panel::Topology } else { Panel::Reach };
+        r.panels.push((shown, context));
+    }
+}
+
+fn narrow(state: &State, area: Rect, r: &mut Regions) {
+    let nodes = count(state.view.nodes.len());
+    let (area, line) = bottom(area, 1);
+    r.log_line = line;
+    let area = if state.log_open {
+        let (area, log) = bottom(area, (area.height / 4).max(4));
+        r.panels.push((Panel::Log, log));
+        area
+    } else {
+        area
+    };
+    let height = (nodes + 4).clamp(6, (area.height / 3).max(7));
+    let (upper, consoles) = top(area, height);
+    let (a, b) = left(upper, (area.width * 2 / 5).clamp(20, 32));
+    r.panels.extend([(Panel::Nodes, a), (state.context, b), (Panel::Consoles, consoles)]);
+}
+
+/// Columns the reachability matrix wants.
+fn matrix_width(state: &State) -> u16 {
+    let longest = state.view.nodes.iter().map(|n| n.name.chars().count()).max().unwrap_or(0);
+    let column = longest.clamp(3, 6) + 1;
+    count(longest.clamp(8, 14) + 4 + column * state.view.nodes.len())
+}
+
+/// Places tiles: all in a grid while each is big enough to read, else the focused one large and
+/// the others stacked beside it, as many as fit.
+pub fn tile(area: Rect, n: usize, focused: usize, share: u16) -> Vec<(usize, Rect)> {
+    if n == 0 || area.is_empty() {
+        return Vec::new();
+    }
+    if n == 1 {
+        return vec![(0, area)];
+    }
+    let best = (1..=n)
+        .map(|cols| {
+            let rows = n.div_ceil(cols);
+            let (w, h) = (area.width / count(cols), area.height / count(rows));
+            // What a tile shows of a console of 24 lines of 80 columns, in parts of a thousand.
+            (u32::from(w.min(82)) * 1000 / 82 * (u32::from(h.min(26)) * 1000 / 26) / 1000, cols, w, h)
+        })
+        .max_by_key(|(score, cols, ..)| (*score, std::cmp::Reverse(*cols)));
+    if let Some((_, cols, w, h)) = best
+        && w >= 60
+        && h >= 10
+    {
+        return grid(area, n, cols);
+    }
+    beside(area, n, focused, share)
+}
+
+fn grid(area: Rect, n: usize, cols: usize) -> Vec<(usize, Rect)> {
+    let rows = n.div_ceil(cols);
+    let mut out = Vec::new();
+    for (row, band) in split(area.y, area.height, rows).into_iter().enumerate() {
+        let here = cols.min(n - row * cols);
+        for (col, (x, w)) in split(area.x, area.width, here).into_iter().enumerate() {
+            out.push((row * cols + col, Rect::new(x, band.0, w, band.1)));
+        }
+    }
+    out
+}
+
+fn beside(area: Rect, n: usize, focused: usize, share: u16) -> Vec<(usize, Rect)> {
+    let (big, small) = if area.width >= 70 {
+        left(area, (u32::from(area.width) * u32::from(share.clamp(20, 85)) / 100) as u16)
+    } else if area.height >= 14 {
+        top(area, (u32::from(area.height) * u32::from(share.clamp(20, 85)) / 100) as u16)
+    } else {
+        (area, Rect::default())
+    };
+    let mut out = vec![(focused, big)];
+    let fit = usize::from(small.height / 4).min(n - 1);
+    if fit == 0 {
+        return out;
+    }
+    // The others in their order, beginning with the one after those that do not fit.
+    let others: Vec<usize> = (0..n).filter(|i| *i != focused).collect();
+    let skip = focused.saturating_sub(fit).min(others.len() - fit);
+    for (i, (y, h)) in others[skip..].iter().zip(split(small.y, small.height, fit)) {
+        out.push((*i, Rect::new(small.x, y, small.width, h)));
+    }
+    out
+}
+
+/// Parts of a length as even as possible: start and size of each.
+fn split(start: u16, len: u16, parts: usize) -> Vec<(u16, u16)> {
+    let parts = count(parts).max(1);
+    let at = |i: u16| (u32::from(len) * u32::from(i) / u32::from(parts)) as u16;
+    (0..parts).map(|i| (start + at(i), at(i + 1) - at(i))).collect()
+}
+
+fn count(n: usize) -> u16 {
+    u16::try_from(n).unwrap_or(u16::MAX / 4).min(u16::MAX / 4)
+}
+
+fn top(a: Rect, h: u16) -> (Rect, Rect) {
+    let h = h.min(a.height);
+    (Rect { height: h, ..a }, Rect { y: a.y + h, height: a.height - h, ..a })
+}
+
+/// All but the last lines, and the last lines.
+fn bottom(a: Rect, h: u16) -> (Rect, Rect) {
+    let h = h.min(a.height);
+    top(a, a.height - h)
+}
+
+fn bottom_rest(a: Rect, h: u16) -> (Rect, Rect) {
+    bottom(a, h.min(a.height / 2))
+}
+
+fn left(a: Rect, w: u16) -> (Rect, Rect) {
+    let w = w.min(a.width);
+    (Rect { width: w, ..a }, Rect { x: a.x + w, width: a.width - w, ..a })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_cover_their_area_without_overlap() {
+        for (w, h) in [(80, 20), (200, 60), (60, 12), (300, 20), (30, 80), (1, 1), (0, 5)] {
+            for n in 0..14 {
+                for focused in 0..n {
+                    let area = Rect::new(3, 2, w, h);
+                    let tiles = tile(area, n, focused, 60);
+                    let sum: u32 = tiles.iter().map(|(_, r)| r.area()).sum();
+                    assert_eq!(sum, area.area(), "{w}x{h} {n} {focused}: {tiles:?}");
+                    for (i, a) in &tiles {
+                        assert_eq!(a.intersection(area), *a);
+                        for (j, b) in &tiles {
+                            assert!(i == j || a.intersection(*b).is_empty());
+                        }
+                    }
+                    assert!(area.is_empty() || tiles.iter().any(|(i, _)| *i == focused), "{w}x{h} {n} {focused}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nine_consoles_on_a_large_screen_make_a_grid() {
+        assert_eq!(tile(Rect::new(0, 0, 240, 60), 9, 0, 60).len(), 9);
+        let beside = tile(Rect::new(0, 0, 90, 24), 9, 7, 60);
+        assert_eq!((beside[0].0, beside.len()), (7, 7));
+    }
+}

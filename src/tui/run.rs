@@ -1,0 +1,323 @@
+//! The edge: terminal, socket, clock and signals around the pure half.
+//!
+//! Invariant: the terminal is given back as it was, however this ends; the screen is drawn only
+//! when something changed and at most `fps` times a second.
+
+use std::io::{BufWriter, Stdout, Write};
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, bail};
+use futures::{SinkExt, StreamExt};
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+use ratatui::crossterm::event::{
+    DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture, Event, EventStream,
+};
+use ratatui::crossterm::terminal::{
+    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
+use ratatui::crossterm::{cursor, execute};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio_util::codec::{FramedRead, FramedWrite};
+
+use super::msg::{Leave, Msg, Req};
+use super::state::{State, TuiOptions};
+use super::update::update;
+use super::{outside, server, view};
+use crate::proto::{ClientMessage, Codec, Frame, PROTOCOL_VERSION, Request, Response, ServerMessage};
+
+/// Frames that may wait to be written; a daemon that reads none for so long has failed.
+const UNSENT: usize = 1024;
+/// Time for drawing output into screens between two looks at the keyboard.
+const DIGEST: Duration = Duration::from_millis(6);
+
+/// A connection to a session's daemon that has said hello.
+#[derive(Debug)]
+pub struct Wire {
+    read: FramedRead<OwnedReadHalf, Codec>,
+    write: FramedWrite<OwnedWriteHalf, Codec>,
+}
+
+impl Wire {
+    /// Connects to a daemon's socket.
+    ///
+    /// # Errors
+    /// When nobody listens there or the versions differ.
+    pub async fn connect(socket: &Path) -> anyhow::Result<Self> {
+        let stream = UnixStream::connect(socket)
+            .await
+            .with_context(|| format!("connecting to the session at {}", socket.display()))?;
+        Self::over(stream).await
+    }
+
+    /// Says hello over a connected socket.
+    ///
+    /// # Errors
+    /// When the other side does not speak this protocol version.
+    pub async fn over(stream: UnixStream) -> anyhow::Result<Self> {
+        let (read, write) = stream.into_split();
+        let (mut read, mut write) = (FramedRead::new(read, Codec), FramedWrite::new(write, Codec));
+        let hello = Request::Hello { version: PROTOCOL_VERSION, client: "tui".into() };
+        write.send(Frame::json(&ClientMessage { id: 0, request: hello })?).await?;
+        let answer = read.next().await.context("the session closed the connection at once")??;
+        let Frame::Json(body) = answer else { bail!("the session answered hello with data") };
+        match serde_json::from_slice(&body).context("reading the session's welcome")? {
+            ServerMessage::Response { response: Response::Welcome { .. }, .. } => Ok(Self { read, write }),
+            ServerMessage::Response { response: Response::Error { message, hint }, .. } => {
+                bail!("{message}{}", hint.map(|h| format!("; {h}")).unwrap_or_default())
+            }
+            other => bail!("the session answered hello with {other:?}"),
+        }
+    }
+}
+
+/// Runs the interface until it is left.
+///
+/// # Errors
+/// When the terminal cannot be used or the configuration is wrong.
+pub async fn run(wire: Wire, options: TuiOptions) -> anyhow::Result<Leave> {
+    let fps = options.config.ui.fps.clamp(1, 60);
+    let mut state = State::new(options, (0, 0)).map_err(anyhow::Error::msg)?;
+    let mut screen = Screen::enter(state.mouse)?;
+    let size = screen.terminal.size().context("asking the terminal for its size")?;
+    state.size = (size.width, size.height);
+    let Wire { mut read, write } = wire;
+    let (out, queue) = mpsc::channel(UNSENT);
+    let writer = tokio::spawn(write_all(write, queue));
+    let mut outside = Outside { out, frame: Duration::from_millis(1000 / u64::from(fps)) };
+    let leave = outside.serve(&mut state, &mut screen, &mut read).await;
+    drop(outside);
+    drop(screen);
+    // What was asked for last still goes out.
+    let _ = tokio::time::timeout(Duration::from_secs(2), writer).await;
+    leave
+}
+
+async fn write_all(mut write: FramedWrite<OwnedWriteHalf, Codec>, mut queue: mpsc::Receiver<Frame>) {
+    while let Some(frame) = queue.recv().await {
+        // A broken connection shows on the reading side, which reports it.
+        if write.feed(frame).await.is_err() {
+            return;
+        }
+        if queue.is_empty() && write.flush().await.is_err() {
+            return;
+        }
+    }
+}
+
+struct Outside {
+    out: mpsc::Sender<Frame>,
+    frame: Duration,
+}
+
+impl Outside {
+    async fn serve(
+        &mut self,
+        state: &mut State,
+        screen: &mut Screen,
+        read: &mut FramedRead<OwnedReadHalf, Codec>,
+    ) -> anyhow::Result<Leave> {
+        let mut ends = [
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::hangup())?,
+            signal(SignalKind::interrupt())?,
+        ];
+        let [term, hup, int] = &mut ends;
+        let mut events = EventStream::new();
+        let mut tick = tokio::time::interval(Duration::from_secs(1));
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let mut todo = server::greet(state);
+        let mut dirty = true;
+        let mut drawn = Instant::now() - self.frame;
+        let mut clock = 0;
+        loop {
+            for req in std::mem::take(&mut todo) {
+                if let Some(leave) = self.fulfil(state, screen, &mut events, req).await? {
+                    return Ok(leave);
+                }
+                dirty = true;
+            }
+            let due = drawn + self.frame;
+            if dirty && Instant::now() >= due {
+                screen.terminal.draw(|f| view::draw(state, f)).context("drawing")?;
+                drawn = Instant::now();
+                dirty = false;
+            }
+            let msg = tokio::select! {
+                biased;
+                _ = term.recv() => return Ok(Leave::Detached),
+                _ = hup.recv() => return Ok(Leave::Detached),
+                _ = int.recv() => return Ok(Leave::Detached),
+                event = events.next() => match event {
+                    Some(Ok(event)) => from_terminal(event),
+                    Some(Err(e)) => return Err(e).context("reading the terminal"),
+                    None => return Ok(Leave::Detached),
+                },
+                () = tokio::time::sleep_until(due.into()), if dirty => None,
+                frame = read.next(), if state.connected => Some(from_daemon(frame)),
+                _ = tick.tick() => Some(Msg::Tick),
+                () = std::future::ready(()), if state.behind() => None,
+            };
+            if let Some(msg) = msg {
+                let is_tick = matches!(msg, Msg::Tick);
+                todo = update(state, now(), msg);
+                let shown = clock_shown(state);
+                dirty |= !is_tick || shown != clock;
+                clock = shown;
+            }
+            let start = Instant::now();
+            while state.behind() && start.elapsed() < DIGEST {
+                todo.extend(state.digest(32 << 10));
+                dirty = true;
+            }
+        }
+    }
+
+    /// Does what the pure half wants done; returns how to end when that is wanted.
+    async fn fulfil(
+        &mut self,
+        state: &mut State,
+        screen: &mut Screen,
+        events: &mut EventStream,
+        req: Req,
+    ) -> anyhow::Result<Option<Leave>> {
+        match req {
+            Req::Send { id, request } => self.send(state, Frame::json(&ClientMessage { id, request })?),
+            Req::Data { stream, bytes } => self.send(state, Frame::Data { stream, channel: 0, bytes }),
+            Req::Clipboard(text) => {
+                let out = screen.terminal.backend_mut();
+                out.write_all(outside::clipboard_sequence(&text).as_bytes())?;
+                Write::flush(out)?;
+            }
+            Req::Edit { name, text } => {
+                screen.leave();
+                // The event stream reads the keyboard on a thread of its own until it is dropped.
+                *events = EventStream::new();
+                let done = tokio::task::spawn_blocking(move || outside::edit(&name, &text)).await?;
+                screen.reenter(state.mouse)?;
+                *events = EventStream::new();
+                if let Err(e) = done {
+                    update(state, now(), Msg::Note { bad: true, text: format!("{e:#}") });
+                }
+            }
+            Req::Browse(url) => {
+                let (bad, text) = match outside::browse(&url) {
+                    Ok(text) => (false, text),
+                    Err(text) => (true, text),
+                };
+                update(state, now(), Msg::Note { bad, text });
+            }
+            Req::Mouse(on) => screen.mouse(on)?,
+            Req::Redraw => screen.terminal.clear()?,
+            Req::Suspend => {
+                screen.leave();
+                nix::sys::signal::raise(nix::sys::signal::Signal::SIGTSTP)?;
+                screen.reenter(state.mouse)?;
+            }
+            Req::Leave(leave) => return Ok(Some(leave)),
+        }
+        Ok(None)
+    }
+
+    fn send(&mut self, state: &mut State, frame: Frame) {
+        if state.connected && self.out.try_send(frame).is_err() {
+            let text = "the session does not answer; what was asked just now is lost";
+            update(state, now(), Msg::Note { bad: true, text: text.into() });
+        }
+    }
+}
+
+fn from_terminal(event: Event) -> Option<Msg> {
+    match event {
+        Event::Key(key) => Some(Msg::Key(key)),
+        Event::Mouse(mouse) => Some(Msg::Mouse(mouse)),
+        Event::Paste(text) => Some(Msg::Paste(text)),
+        Event::Resize(cols, rows) => Some(Msg::Resize(cols, rows)),
+        Event::FocusGained | Event::FocusLost => None,
+    }
+}
+
+fn from_daemon(frame: Option<Result<Frame, crate::proto::FrameError>>) -> Msg {
+    match frame {
+        Some(Ok(Frame::Data { stream, bytes, .. })) => Msg::Data { stream, bytes },
+        Some(Ok(Frame::Json(body))) => match serde_json::from_slice(&body) {
+            Ok(message) => Msg::Server(message),
+            Err(e) => Msg::Lost(format!("it said something unreadable: {e}")),
+        },
+        Some(Err(e)) => Msg::Lost(e.to_string()),
+        None => Msg::Lost("connection closed".into()),
+    }
+}
+
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A number that changes when something on the screen depends on the clock and changes with it.
+fn clock_shown(state: &State) -> u64 {
+    let quiet = |t: &super::tile::Tile| t.last_output.map_or(0, |l| state.now.saturating_sub(l) / 60_000 + 1);
+    let tiles = state.tiles.iter().map(quiet).fold(0u64, |h, q| h.wrapping_mul(31).wrapping_add(q));
+    tiles.wrapping_mul(2).wrapping_add(u64::from(state.notice.is_some()))
+}
+
+/// The terminal while it is ours.
+struct Screen {
+    terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
+}
+
+impl Screen {
+    fn enter(mouse: bool) -> anyhow::Result<Self> {
+        let previous = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            restore();
+            previous(info);
+        }));
+        take(mouse)?;
+        // One write a frame: cells are written one by one otherwise.
+        let out = BufWriter::with_capacity(256 << 10, std::io::stdout());
+        let terminal = Terminal::new(CrosstermBackend::new(out)).inspect_err(|_| restore())?;
+        Ok(Self { terminal })
+    }
+
+    fn leave(&mut self) {
+        restore();
+    }
+
+    fn reenter(&mut self, mouse: bool) -> anyhow::Result<()> {
+        take(mouse)?;
+        Ok(self.terminal.clear()?)
+    }
+
+    fn mouse(&mut self, on: bool) -> anyhow::Result<()> {
+        let out = self.terminal.backend_mut();
+        Ok(if on { execute!(out, EnableMouseCapture) } else { execute!(out, DisableMouseCapture) }?)
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+fn take(mouse: bool) -> anyhow::Result<()> {
+    enable_raw_mode().context("taking the terminal")?;
+    let mut out = std::io::stdout();
+    execute!(out, EnterAlternateScreen, EnableBracketedPaste, cursor::Hide)?;
+    if mouse {
+        execute!(out, EnableMouseCapture)?;
+    }
+    Ok(())
+}
+
+/// Gives the terminal back; nothing can be done about errors any more.
+fn restore() {
+    let mut out = std::io::stdout();
+    let _ = execute!(out, DisableMouseCapture, DisableBracketedPaste, LeaveAlternateScreen, cursor::Show);
+    let _ = disable_raw_mode();
+}

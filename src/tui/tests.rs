@@ -1,0 +1,1 @@
+//! Tests of the pure half: keys in, requests and screens out.
