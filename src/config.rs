@@ -103,7 +103,8 @@ mod tests {
 
     #[test]
     fn the_projects_settings_win_one_by_one() {
-        let mut a: toml::Table = "[ui]\ntheme = \"paper\"\nfps = 10\n[keys.nav]\nq = \"quit\"".parse().unwrap();
+        let mut a: toml::Table =
+            "[ui]\ntheme = \"paper\"\nfps = 10\n[keys.nav]\nq = \"quit\"".parse().unwrap();
         merge(&mut a, "[ui]\nfps = 20\n[keys.nav]\nQ = \"quit\"".parse().unwrap());
         let c = parse(a).unwrap();
         assert_eq!((c.ui.theme.as_str(), c.ui.fps, c.ui.mouse, c.keys["nav"].len()), ("paper", 20, true, 2));

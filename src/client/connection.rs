@@ -4,7 +4,7 @@
 //! nobody reads holds up to [`crate::proto::STREAM_WINDOW`] bytes and stalls nothing else.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -34,6 +34,7 @@ pub struct Client {
 /// What the handle and the tasks both see.
 #[derive(Debug)]
 pub(super) struct Shared {
+    socket: PathBuf,
     session: Mutex<String>,
     out: mpsc::Sender<Frame>,
     next_id: AtomicU64,
@@ -81,6 +82,7 @@ impl Client {
         let (read, write) = stream.into_split();
         let (out, queue) = mpsc::channel(OUT_QUEUE);
         let shared = Arc::new(Shared {
+            socket: socket.to_owned(),
             session: Mutex::default(),
             out,
             next_id: AtomicU64::new(1),
@@ -103,6 +105,11 @@ impl Client {
             .hint("use the version of diorama that started the session")),
             other => Err(unexpected(&other)),
         }
+    }
+
+    /// The daemon's socket.
+    pub fn socket(&self) -> &Path {
+        &self.shared.socket
     }
 
     /// The session's name.

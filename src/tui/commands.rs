@@ -186,7 +186,10 @@ impl Act {
             Self::Node(verb) => Some(Action::Node { node: node()?, verb }),
             Self::PauseToggle => {
                 let paused = state.node()?.state == crate::proto::NodeState::Paused;
-                Some(Action::Node { node: node()?, verb: if paused { NodeVerb::Resume } else { NodeVerb::Pause } })
+                Some(Action::Node {
+                    node: node()?,
+                    verb: if paused { NodeVerb::Resume } else { NodeVerb::Pause },
+                })
             }
             Self::CutToggle => state.pair().map(|(from, to)| state.toggle_cut(from, to)),
             Self::Isolate => Some(Action::Isolate { node: node()? }),
@@ -194,9 +197,9 @@ impl Act {
             Self::CarrierToggle => state.toggle_carrier(),
             Self::Undo => Some(Action::Undo),
             Self::HealAll => Some(Action::HealAll),
-            Self::ForwardRemove => state
-                .forward()
-                .map(|f| Action::ForwardRemove { proto: f.proto, host_port: f.host_port }),
+            Self::ForwardRemove => {
+                state.forward().map(|f| Action::ForwardRemove { proto: f.proto, host_port: f.host_port })
+            }
             _ => None,
         }
     }

@@ -23,7 +23,10 @@ pub fn keys() -> String {
         if rows.is_empty() {
             continue;
         }
-        let _ = write!(out, "\n## {heading} (`keys.{name}`)\n\n| key | command | what it does |\n|---|---|---|\n");
+        let _ = write!(
+            out,
+            "\n## {heading} (`keys.{name}`)\n\n| key | command | what it does |\n|---|---|---|\n"
+        );
         for (command, keys) in rows {
             let keys: Vec<_> = keys.iter().map(|k| format!("`{k}`")).collect();
             let _ = writeln!(out, "| {} | `{}` | {} |", keys.join(" "), command.name, command.doc);

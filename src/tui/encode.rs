@@ -10,7 +10,8 @@ pub fn encode(key: Key, modes: GuestModes) -> Vec<u8> {
     let alt = key.mods.contains(KeyModifiers::ALT);
     let ctrl = key.mods.contains(KeyModifiers::CONTROL);
     // xterm's number for a set of modifiers: one, and one bit each for shift, alt and control.
-    let number = 1 + u8::from(key.mods.contains(KeyModifiers::SHIFT)) + 2 * u8::from(alt) + 4 * u8::from(ctrl);
+    let number =
+        1 + u8::from(key.mods.contains(KeyModifiers::SHIFT)) + 2 * u8::from(alt) + 4 * u8::from(ctrl);
     let letter = |c: char| match (number, modes.app_cursor) {
         (1, true) => format!("\x1bO{c}").into_bytes(),
         (1, false) => format!("\x1b[{c}").into_bytes(),
@@ -49,7 +50,9 @@ pub fn encode(key: Key, modes: GuestModes) -> Vec<u8> {
             let c = char::from(b'P' + n - 1);
             if number == 1 { format!("\x1bO{c}") } else { format!("\x1b[1;{number}{c}") }.into_bytes()
         }
-        KeyCode::F(n @ 5..=20) => tilde([15, 17, 18, 19, 20, 21, 23, 24, 25, 26, 28, 29, 31, 32, 33, 34][usize::from(n) - 5]),
+        KeyCode::F(n @ 5..=20) => {
+            tilde([15, 17, 18, 19, 20, 21, 23, 24, 25, 26, 28, 29, 31, 32, 33, 34][usize::from(n) - 5])
+        }
         _ => Vec::new(),
     }
 }

@@ -90,7 +90,9 @@ impl FromStr for Key {
                     .and_then(|n| n.parse().ok())
                     .filter(|n| (1..=24).contains(n))
                     .map(KeyCode::F)
-                    .ok_or_else(|| format!("`{text}` is no key; write x, ctrl-x, alt-x, F1, enter, pageup"))?,
+                    .ok_or_else(|| {
+                        format!("`{text}` is no key; write x, ctrl-x, alt-x, F1, enter, pageup")
+                    })?,
             },
         };
         Ok(Self::from(KeyEvent::new(code, mods)))
@@ -192,7 +194,10 @@ impl Keymap {
         for (table, keys) in tables {
             let Some((scope, ..)) = Scope::ALL.iter().find(|(_, n, _)| n == table) else {
                 let names: Vec<_> = Scope::ALL.iter().map(|(_, n, _)| *n).collect();
-                return Err(format!("[keys.{table}]: there is no such table; there are {}", names.join(", ")));
+                return Err(format!(
+                    "[keys.{table}]: there is no such table; there are {}",
+                    names.join(", ")
+                ));
             };
             for (key, name) in keys {
                 let key: Key = key.parse().map_err(|e| format!("[keys.{table}]: {e}"))?;
@@ -236,7 +241,9 @@ mod tests {
 
     #[test]
     fn keys_read_as_they_are_written() {
-        for text in ["x", "X", "ctrl-p", "alt-x", "F12", "space", "pageup", "ctrl-]", "-", "ctrl--", "backtab"] {
+        for text in
+            ["x", "X", "ctrl-p", "alt-x", "F12", "space", "pageup", "ctrl-]", "-", "ctrl--", "backtab"]
+        {
             assert_eq!(text.parse::<Key>().unwrap().to_string(), text);
         }
         for bad in ["", "F99", "meta-x", "entr"] {
@@ -269,7 +276,11 @@ mod tests {
         let map = Keymap::with(&table("[keys.nav]\nq = \"null\"\nQ = \"quit\"")).unwrap();
         assert!(map.lookup(Scope::Nodes, "q".parse().unwrap()).is_none());
         assert_eq!(map.lookup(Scope::Nodes, "Q".parse().unwrap()).unwrap().name, "quit");
-        for (bad, word) in [("[keys.nav]\nq=\"qit\"", "qit"), ("[keys.x]\nq=\"quit\"", "keys.x"), ("[keys.nav]\nqq=\"quit\"", "qq")] {
+        for (bad, word) in [
+            ("[keys.nav]\nq=\"qit\"", "qit"),
+            ("[keys.x]\nq=\"quit\"", "keys.x"),
+            ("[keys.nav]\nqq=\"quit\"", "qq"),
+        ] {
             assert!(Keymap::with(&table(bad)).unwrap_err().contains(word));
         }
     }

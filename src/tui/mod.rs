@@ -30,7 +30,7 @@ mod update;
 mod view;
 
 pub use msg::{Leave, Msg, Req};
-pub use run::{Wire, run};
+pub use run::{Wire, run, run_on};
 pub use state::{State, TuiOptions};
 pub use theme::themes;
 pub use update::update;

@@ -135,7 +135,8 @@ fn wheel(state: &mut State, r: &Regions, at: Position, lines: i32) -> Vec<Req> {
         Some(Panel::Topology) => state.interface = step(state.interface, state.interfaces().len()),
         Some(Panel::Log) => {
             let most = state.view.log.len().saturating_sub(1);
-            state.log_scroll = if lines > 0 { (state.log_scroll + 3).min(most) } else { state.log_scroll.saturating_sub(3) };
+            state.log_scroll =
+                if lines > 0 { (state.log_scroll + 3).min(most) } else { state.log_scroll.saturating_sub(3) };
         }
         Some(Panel::Nodes) => {
             let names: Vec<String> = state.listed().map(|n| n.name.clone()).collect();

@@ -3,8 +3,8 @@
 //! Invariant: no I/O; whatever leaves the interface is a request.
 
 use super::commands::Act;
-use super::layer::{Confirm, ForwardForm, Help, Layer, Palette, Prompt, PromptKind, Run, TextBox};
 use super::layer::input::Input;
+use super::layer::{Confirm, ForwardForm, Help, Layer, Palette, Prompt, PromptKind, Run, TextBox};
 use super::msg::{Leave, Req};
 use super::regions::regions;
 use super::server::{fit_shells, remove_tile};
@@ -185,9 +185,11 @@ pub(super) fn perform(state: &mut State, act: Act) -> Vec<Req> {
 /// Sends an action, after a question when it destroys something.
 fn ask_action(state: &mut State, action: Action) -> Vec<Req> {
     let question = match &action {
-        Action::Node { node, verb: NodeVerb::Crash } => {
-            Some((format!("Cut the power of {node}?"), "yes, cut it", "What was not synced to its disk is lost."))
-        }
+        Action::Node { node, verb: NodeVerb::Crash } => Some((
+            format!("Cut the power of {node}?"),
+            "yes, cut it",
+            "What was not synced to its disk is lost.",
+        )),
         Action::Node { node, verb: NodeVerb::Reset } => {
             Some((format!("Reset {node}?"), "yes, reset it", "What was not synced to its disk is lost."))
         }
@@ -296,7 +298,8 @@ fn step(state: &mut State, act: Act) {
         Panel::Forwards if vertical => state.forward = moved(state.forward, state.view.forwards.len()),
         Panel::Log if vertical => {
             let most = state.view.log.len().saturating_sub(1);
-            state.log_scroll = if forward { state.log_scroll.saturating_sub(1) } else { (state.log_scroll + 1).min(most) };
+            state.log_scroll =
+                if forward { state.log_scroll.saturating_sub(1) } else { (state.log_scroll + 1).min(most) };
         }
         _ => {}
     }
@@ -306,7 +309,9 @@ fn step(state: &mut State, act: Act) {
 fn focus_towards(state: &mut State, act: Act) {
     let tiles = regions(state).tiles;
     let Some((_, from)) = tiles.iter().find(|(i, _)| *i == state.tile) else { return };
-    let centre = |r: &ratatui::layout::Rect| (i32::from(r.x) + i32::from(r.width) / 2, i32::from(r.y) + i32::from(r.height) / 2);
+    let centre = |r: &ratatui::layout::Rect| {
+        (i32::from(r.x) + i32::from(r.width) / 2, i32::from(r.y) + i32::from(r.height) / 2)
+    };
     let (x, y) = centre(from);
     let best = tiles
         .iter()
@@ -349,9 +354,12 @@ fn ends(state: &mut State, first: bool) {
         Panel::Forwards => state.forward = end(state.view.forwards.len()),
         Panel::Log => state.log_scroll = if first { state.view.log.len().saturating_sub(1) } else { 0 },
         Panel::Consoles => {
-            on_screen(state, |t| {
-                if first { t.screen.scroll(i32::MAX / 2) } else { t.screen.scroll_to_bottom() }
-            });
+            on_screen(
+                state,
+                |t| {
+                    if first { t.screen.scroll(i32::MAX / 2) } else { t.screen.scroll_to_bottom() }
+                },
+            );
         }
     }
 }
@@ -359,7 +367,8 @@ fn ends(state: &mut State, first: bool) {
 fn page(state: &mut State, up: bool) {
     if state.panel == Panel::Log && state.mode == Mode::Nav {
         let most = state.view.log.len().saturating_sub(1);
-        state.log_scroll = if up { (state.log_scroll + 10).min(most) } else { state.log_scroll.saturating_sub(10) };
+        state.log_scroll =
+            if up { (state.log_scroll + 10).min(most) } else { state.log_scroll.saturating_sub(10) };
         return;
     }
     let shown = regions(state).tiles;
@@ -515,7 +524,9 @@ fn post_mortem(state: &mut State) -> Vec<Req> {
         return Vec::new();
     };
     match text {
-        Some(text) => layer(state, Layer::Text(TextBox { title: format!("What became of {name}"), text, scroll: 0 })),
+        Some(text) => {
+            layer(state, Layer::Text(TextBox { title: format!("What became of {name}"), text, scroll: 0 }))
+        }
         None => {
             state.say(false, format!("{name} has not crashed"));
             Vec::new()
@@ -551,7 +562,8 @@ fn browse(state: &mut State) -> Vec<Req> {
         state.say(true, format!("the forward of port {port} is not active"));
         return Vec::new();
     }
-    let scheme = if state.forward_to_browse().is_some_and(|f| f.guest_port == 443) { "https" } else { "http" };
+    let scheme =
+        if state.forward_to_browse().is_some_and(|f| f.guest_port == 443) { "https" } else { "http" };
     vec![Req::Browse(format!("{scheme}://127.0.0.1:{port}/"))]
 }
 

@@ -245,7 +245,10 @@ mod tests {
                             assert!(i == j || a.intersection(*b).is_empty());
                         }
                     }
-                    assert!(area.is_empty() || tiles.iter().any(|(i, _)| *i == focused), "{w}x{h} {n} {focused}");
+                    assert!(
+                        area.is_empty() || tiles.iter().any(|(i, _)| *i == focused),
+                        "{w}x{h} {n} {focused}"
+                    );
                 }
             }
         }

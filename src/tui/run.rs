@@ -28,6 +28,7 @@ use super::msg::{Leave, Msg, Req};
 use super::state::{State, TuiOptions};
 use super::update::update;
 use super::{outside, server, view};
+use crate::client::Client;
 use crate::proto::{ClientMessage, Codec, Frame, PROTOCOL_VERSION, Request, Response, ServerMessage};
 
 /// Frames that may wait to be written; a daemon that reads none for so long has failed.
@@ -75,11 +76,22 @@ impl Wire {
     }
 }
 
-/// Runs the interface until it is left.
+/// Runs the interface on a client's session until it is left.
+///
+/// # Errors
+/// When the session or the terminal cannot be used, or the configuration is wrong.
+pub async fn run(client: Client, options: TuiOptions) -> anyhow::Result<Leave> {
+    // The interface keeps a connection of its own, whose messages it sees one by one.
+    let wire = Wire::connect(client.socket()).await?;
+    drop(client);
+    run_on(wire, options).await
+}
+
+/// Runs the interface over a connection until it is left.
 ///
 /// # Errors
 /// When the terminal cannot be used or the configuration is wrong.
-pub async fn run(wire: Wire, options: TuiOptions) -> anyhow::Result<Leave> {
+pub async fn run_on(wire: Wire, options: TuiOptions) -> anyhow::Result<Leave> {
     let fps = options.config.ui.fps.clamp(1, 60);
     let mut state = State::new(options, (0, 0)).map_err(anyhow::Error::msg)?;
     let mut screen = Screen::enter(state.mouse)?;

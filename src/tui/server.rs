@@ -28,6 +28,13 @@ pub(super) fn on_message(state: &mut State, message: ServerMessage) -> Vec<Req> 
             on_response(state, id, pending, response)
         }
         ServerMessage::StreamClosed { stream, end } => on_stream_closed(state, stream, &end),
+        ServerMessage::Taken { stream, bytes } => {
+            let Some(tile) = state.tiles.iter_mut().find(|t| t.stream == Stream::Open(stream)) else {
+                return Vec::new();
+            };
+            tile.taken(bytes);
+            tile.take_input().map(|bytes| Req::Data { stream, bytes }).into_iter().collect()
+        }
         ServerMessage::Goodbye { reason } => {
             if matches!(state.view.phase, Phase::Failed { .. }) {
                 return Vec::new();
@@ -47,7 +54,8 @@ pub(super) fn on_lost(state: &mut State, why: &str) -> Vec<Req> {
         tile.stream = Stream::Ended;
     }
     let session = &state.view.session;
-    let text = format!("the session's daemon is gone ({why}); the machines run on: `diorama attach {session}`");
+    let text =
+        format!("the session's daemon is gone ({why}); the machines run on: `diorama attach {session}`");
     state.notice = Some((u64::MAX, true, text));
     Vec::new()
 }
@@ -160,7 +168,8 @@ fn on_response(state: &mut State, id: u64, pending: Option<Pending>, response: R
                 }
                 return Vec::new();
             }
-            if let (Some(Pending::Forward), Some(Layer::Forward(form))) = (&pending, state.layers.last_mut()) {
+            if let (Some(Pending::Forward), Some(Layer::Forward(form))) = (&pending, state.layers.last_mut())
+            {
                 form.error = Some(text);
                 form.waiting = false;
             } else if pending != Some(Pending::Quiet) {
@@ -188,7 +197,9 @@ fn on_stream_closed(state: &mut State, stream: u32, end: &StreamEnd) -> Vec<Req>
         }
         return Vec::new();
     }
-    let Some(i) = state.tiles.iter().position(|t| t.stream == Stream::Open(stream)) else { return Vec::new() };
+    let Some(i) = state.tiles.iter().position(|t| t.stream == Stream::Open(stream)) else {
+        return Vec::new();
+    };
     if state.tiles[i].kind == TileKind::Shell {
         let bad = !matches!(end, StreamEnd::Exited { .. } | StreamEnd::Closed);
         let text = format!("root shell in {}: {}", state.tiles[i].node, words(end));
@@ -209,7 +220,7 @@ fn words(end: &StreamEnd) -> String {
     match end {
         StreamEnd::Exited { code } => format!("exit status {code}"),
         StreamEnd::Killed { signal } => format!("killed by signal {signal}"),
-        StreamEnd::Broken { reason } => reason.clone(),
+        StreamEnd::NotStarted { reason } | StreamEnd::Broken { reason } => reason.clone(),
         StreamEnd::Closed => "closed".into(),
     }
 }

@@ -82,6 +82,15 @@ pub struct TuiOptions {
     pub truecolor: bool,
 }
 
+impl TuiOptions {
+    /// Takes what the environment says about colours.
+    pub fn from_env(config: crate::config::Config) -> Self {
+        let var = |name: &str| std::env::var(name).unwrap_or_default();
+        let truecolor = matches!(var("COLORTERM").as_str(), "truecolor" | "24bit");
+        Self { config, no_color: !var("NO_COLOR").is_empty(), truecolor }
+    }
+}
+
 /// Everything.
 #[derive(Debug)]
 pub struct State {
@@ -270,9 +279,7 @@ impl State {
     /// The ordered pair that the focused panel's cursor is on.
     pub fn pair(&self) -> Option<(&str, &str)> {
         match self.panel {
-            Panel::Links => {
-                self.pairs().get(self.link).map(|(l, _)| (l.from.as_str(), l.to.as_str()))
-            }
+            Panel::Links => self.pairs().get(self.link).map(|(l, _)| (l.from.as_str(), l.to.as_str())),
             _ => {
                 let name = |i: usize| self.view.nodes.get(i).map(|n| n.name.as_str());
                 let (from, to) = (name(self.reach.0)?, name(self.reach.1)?);
@@ -303,7 +310,11 @@ impl State {
         }
         let node = self.node()?;
         let up = node.interfaces.iter().any(|i| !i.carrier);
-        (!node.interfaces.is_empty()).then(|| Action::Carrier { node: node.name.clone(), interface: None, up })
+        (!node.interfaces.is_empty()).then(|| Action::Carrier {
+            node: node.name.clone(),
+            interface: None,
+            up,
+        })
     }
 
     /// The forward under the cursor.

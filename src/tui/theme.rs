@@ -74,10 +74,8 @@ struct File {
 
 /// The built-in themes by name, the default first.
 pub fn themes() -> impl Iterator<Item = (&'static str, &'static str)> {
-    let mut all: Vec<_> = THEMES
-        .files()
-        .filter_map(|f| Some((f.path().file_stem()?.to_str()?, f.contents_utf8()?)))
-        .collect();
+    let mut all: Vec<_> =
+        THEMES.files().filter_map(|f| Some((f.path().file_stem()?.to_str()?, f.contents_utf8()?))).collect();
     all.sort_by_key(|(n, _)| (*n != "ansi", *n));
     all.into_iter()
 }
@@ -180,7 +178,10 @@ mod tests {
             for (role, paint) in &t {
                 for side in ["fg", "bg"] {
                     if let Some(c) = paint.get(side) {
-                        c.as_str().unwrap().parse::<Color>().unwrap_or_else(|_| panic!("{name}: {role}.{side}"));
+                        c.as_str()
+                            .unwrap()
+                            .parse::<Color>()
+                            .unwrap_or_else(|_| panic!("{name}: {role}.{side}"));
                     }
                 }
             }

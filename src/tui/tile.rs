@@ -5,14 +5,17 @@
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::console::{DEFAULT_COLS, DEFAULT_ROWS, Screen};
+use crate::proto::INPUT_WINDOW;
 
 /// Waiting bytes beyond which a console is hopelessly behind.
 const TOO_FAR_BEHIND: usize = 512 << 10;
 /// What is kept of them.
 const KEPT: usize = 256 << 10;
+/// Input that may wait here.
+const MAX_INPUT: usize = 4 << 20;
 /// Consumed bytes after which the daemon is granted more.
 const GRANT: usize = 64 << 10;
 /// Milliseconds without output after which a console is called quiet.
@@ -62,6 +65,10 @@ pub struct Tile {
     ungranted: usize,
     dropped: usize,
     scrollback: usize,
+    /// Input that the daemon has no room for yet.
+    input: BytesMut,
+    /// Input sent that the daemon has not taken in.
+    in_flight: usize,
 }
 
 impl Tile {
@@ -80,6 +87,8 @@ impl Tile {
             ungranted: 0,
             dropped: 0,
             scrollback,
+            input: BytesMut::new(),
+            in_flight: 0,
         }
     }
 
@@ -88,7 +97,8 @@ impl Tile {
         let (rows, cols) = (self.screen.rows() as u16, self.screen.cols() as u16);
         self.screen = Screen::new(rows, cols, self.scrollback);
         self.queue.clear();
-        (self.queued, self.ungranted, self.dropped) = (0, 0, 0);
+        self.input.clear();
+        (self.queued, self.ungranted, self.dropped, self.in_flight) = (0, 0, 0, 0);
     }
 
     /// Takes output to be drawn later.
@@ -134,6 +144,28 @@ impl Tile {
         done
     }
 
+    /// Takes input for the guest; false when too much of it waits already.
+    pub fn push_input(&mut self, bytes: &[u8]) -> bool {
+        let room = self.input.len() + bytes.len() <= MAX_INPUT;
+        if room {
+            self.input.extend_from_slice(bytes);
+        }
+        room
+    }
+
+    /// Takes the input that may be sent now.
+    pub fn take_input(&mut self) -> Option<Bytes> {
+        let room = (INPUT_WINDOW as usize).saturating_sub(self.in_flight);
+        let bytes = self.input.split_to(self.input.len().min(room)).freeze();
+        self.in_flight += bytes.len();
+        (!bytes.is_empty()).then_some(bytes)
+    }
+
+    /// Notes that the daemon took in some input.
+    pub fn taken(&mut self, bytes: u32) {
+        self.in_flight = self.in_flight.saturating_sub(bytes as usize);
+    }
+
     /// Takes the bytes to grant the stream, when they are worth a message.
     pub fn take_grant(&mut self) -> Option<(u32, u32)> {
         let Stream::Open(stream) = self.stream else { return None };
@@ -145,6 +177,17 @@ impl Tile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn input_keeps_to_the_window() {
+        let mut t = Tile::new("a", TileKind::Serial, 10);
+        assert!(t.push_input(&vec![b'x'; 300 << 10]));
+        assert_eq!(t.take_input().unwrap().len(), 256 << 10);
+        assert_eq!(t.take_input(), None);
+        t.taken(1000);
+        assert_eq!(t.take_input().unwrap().len(), 1000);
+        assert!(!t.push_input(&vec![b'x'; MAX_INPUT]));
+    }
 
     #[test]
     fn a_flood_is_bounded_and_said() {

@@ -109,8 +109,13 @@ pub(super) fn to_guest(state: &mut State, bytes: Bytes) -> Vec<Req> {
     tile.screen.clear_selection();
     let name = tile.node.clone();
     match tile.stream {
-        Stream::Open(stream) if !bytes.is_empty() => vec![Req::Data { stream, bytes }],
-        Stream::Open(_) => Vec::new(),
+        Stream::Open(stream) => {
+            if !tile.push_input(&bytes) {
+                state.say(true, format!("{name} does not read its input; it was not sent"));
+                return Vec::new();
+            }
+            tile.take_input().map(|bytes| Req::Data { stream, bytes }).into_iter().collect()
+        }
         _ => {
             state.say(true, format!("{name}'s console is not connected; start the node with S in NAV"));
             Vec::new()

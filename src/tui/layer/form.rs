@@ -74,7 +74,9 @@ impl ForwardForm {
             (KeyCode::Enter, _) => return self.submit(),
             (KeyCode::Down | KeyCode::Tab, _) => self.row = (self.row + 1) % ROWS,
             (KeyCode::Up | KeyCode::BackTab, _) => self.row = (self.row + ROWS - 1) % ROWS,
-            (KeyCode::Left | KeyCode::Right | KeyCode::Char(' '), 0) => self.next_node(state, key.code == KeyCode::Left),
+            (KeyCode::Left | KeyCode::Right | KeyCode::Char(' '), 0) => {
+                self.next_node(state, key.code == KeyCode::Left)
+            }
             (KeyCode::Left | KeyCode::Right | KeyCode::Char(' '), 3) => {
                 self.proto = if self.proto == Proto::Tcp { Proto::Udp } else { Proto::Tcp };
                 self.suggest(state);
@@ -110,7 +112,8 @@ impl ForwardForm {
         match ports {
             Ok((guest_port, host_port)) => {
                 self.waiting = true;
-                let action = Action::ForwardAdd { node: self.node.clone(), proto: self.proto, host_port, guest_port };
+                let action =
+                    Action::ForwardAdd { node: self.node.clone(), proto: self.proto, host_port, guest_port };
                 Outcome::Keep(Run::Forward(action))
             }
             Err(e) => {

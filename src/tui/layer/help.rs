@@ -35,9 +35,19 @@ impl Help {
     pub(super) fn draw(&self, state: &State, area: Rect, buf: &mut Buffer) -> Option<Position> {
         let t = &state.theme;
         let lines = lines(&state.keymap, t, state.scope());
-        let inside = window(t, area, 92, area.height.saturating_sub(2), "Help", "j k scroll · any other key closes", buf);
+        let inside = window(
+            t,
+            area,
+            92,
+            area.height.saturating_sub(2),
+            "Help",
+            "j k scroll · any other key closes",
+            buf,
+        );
         let last = lines.len().saturating_sub(usize::from(inside.height));
-        for (row, line) in lines.iter().skip(self.scroll.min(last)).take(usize::from(inside.height)).enumerate() {
+        for (row, line) in
+            lines.iter().skip(self.scroll.min(last)).take(usize::from(inside.height)).enumerate()
+        {
             put(buf, inside, row, line);
         }
         None

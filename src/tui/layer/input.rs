@@ -79,7 +79,9 @@ mod tests {
     #[test]
     fn editing() {
         let mut i = Input::new("one two");
-        for k in ["ctrl-w", "x", "left", "y", "home", "z", "end", "backspace", "é", "ctrl-a", "delete", "enter"] {
+        for k in
+            ["ctrl-w", "x", "left", "y", "home", "z", "end", "backspace", "é", "ctrl-a", "delete", "enter"]
+        {
             i.key(k.parse().unwrap());
         }
         assert_eq!(i.text(), "one yé");

@@ -17,7 +17,7 @@ use ratatui::widgets::{Clear, Widget};
 pub use confirm::Confirm;
 pub use form::ForwardForm;
 pub use help::Help;
-pub use palette::{Item, Palette, Run};
+pub use palette::{Palette, Run};
 pub use prompt::{Prompt, PromptKind};
 pub use text::TextBox;
 
@@ -99,7 +99,15 @@ impl Layer {
 }
 
 /// A window of at most this size in the middle of the screen, cleared and framed.
-fn window(theme: &Theme, area: Rect, width: u16, height: u16, title: &str, note: &str, buf: &mut Buffer) -> Rect {
+fn window(
+    theme: &Theme,
+    area: Rect,
+    width: u16,
+    height: u16,
+    title: &str,
+    note: &str,
+    buf: &mut Buffer,
+) -> Rect {
     let (w, h) = (width.min(area.width), height.min(area.height));
     let rect = Rect::new(area.x + (area.width - w) / 2, area.y + (area.height - h) / 2, w, h);
     Clear.render(rect, buf);

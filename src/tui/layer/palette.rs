@@ -87,7 +87,9 @@ impl Palette {
                 };
             }
             KeyCode::Down | KeyCode::Tab => self.at = (self.at + 1).min(self.found.len().saturating_sub(1)),
-            KeyCode::Char('n' | 'j') if ctrl => self.at = (self.at + 1).min(self.found.len().saturating_sub(1)),
+            KeyCode::Char('n' | 'j') if ctrl => {
+                self.at = (self.at + 1).min(self.found.len().saturating_sub(1))
+            }
             KeyCode::Up | KeyCode::BackTab => self.at = self.at.saturating_sub(1),
             KeyCode::Char('p') if ctrl => self.at = self.at.saturating_sub(1),
             KeyCode::PageDown => self.at = (self.at + 10).min(self.found.len().saturating_sub(1)),

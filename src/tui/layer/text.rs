@@ -35,7 +35,8 @@ impl TextBox {
 
     pub(super) fn draw(&self, state: &State, area: Rect, buf: &mut Buffer) -> Option<Position> {
         let width = area.width.saturating_sub(6).min(100);
-        let rows = self.text.lines().map(|l| l.chars().count() / usize::from(width.max(3) - 2) + 1).sum::<usize>();
+        let rows =
+            self.text.lines().map(|l| l.chars().count() / usize::from(width.max(3) - 2) + 1).sum::<usize>();
         let height = u16::try_from(rows + 2).unwrap_or(u16::MAX).min(area.height.saturating_sub(2));
         let inside = window(&state.theme, area, width, height, &self.title, "any key closes", buf);
         let clean: String = self.text.chars().filter(|c| *c == '\n' || !c.is_control()).collect();

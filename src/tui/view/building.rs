@@ -58,7 +58,12 @@ pub(super) fn draw(state: &State, area: Rect, buf: &mut Buffer) {
             Level::Warning => t.warn,
             Level::Error => t.bad,
         };
-        put(buf, inside, row, &Line::styled(format!(" {}", clip(&entry.text, width.saturating_sub(2))), style));
+        put(
+            buf,
+            inside,
+            row,
+            &Line::styled(format!(" {}", clip(&entry.text, width.saturating_sub(2))), style),
+        );
         row += 1;
     }
 }

@@ -28,13 +28,17 @@ pub(super) fn draw(state: &State, area: Rect, buf: &mut Buffer) {
     });
     if !v.nodes.is_empty() {
         let all = up == v.nodes.len();
-        left.extend([arrow(), Span::styled(format!("{up}/{} up", v.nodes.len()), if all { t.ok } else { t.warn })]);
+        left.extend([
+            arrow(),
+            Span::styled(format!("{up}/{} up", v.nodes.len()), if all { t.ok } else { t.warn }),
+        ]);
     }
     if v.faults > 0 {
         let s = if v.faults == 1 { "" } else { "S" };
         left.extend([arrow(), Span::styled(format!("✕ {} FAULT{s}", v.faults), t.bad)]);
     }
-    let crashed = v.nodes.iter().filter(|n| matches!(n.state, NodeState::Crashed | NodeState::Failed)).count();
+    let crashed =
+        v.nodes.iter().filter(|n| matches!(n.state, NodeState::Crashed | NodeState::Failed)).count();
     if crashed > 0 {
         left.extend([arrow(), Span::styled(format!("✕ {crashed} down"), t.bad)]);
     }

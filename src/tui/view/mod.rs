@@ -80,7 +80,14 @@ fn frame_of(state: &State, panel: Panel, area: Rect, title: &str, note: &str, bu
 }
 
 /// A frame with a title on the left and a note on the right.
-pub(super) fn boxed(theme: &Theme, area: Rect, focused: bool, title: &str, note: &str, buf: &mut Buffer) -> Rect {
+pub(super) fn boxed(
+    theme: &Theme,
+    area: Rect,
+    focused: bool,
+    title: &str,
+    note: &str,
+    buf: &mut Buffer,
+) -> Rect {
     let (border, text) =
         if focused { (theme.border_focus, theme.title_focus) } else { (theme.border, theme.title) };
     let mut block = Block::bordered()

@@ -82,16 +82,17 @@ pub(super) fn draw(state: &State, area: Rect, buf: &mut Buffer) {
     put(buf, inside, 0, &Line::from(head));
     for (row, from) in nodes.iter().enumerate().skip(g.first.0).take(g.shown.0) {
         let style = if focused && row == state.reach.0 { t.accent } else { t.text };
-        let mut spans = vec![Span::styled(format!(" {:w$}", clip(&from.name, g.names - 1), w = g.names), style)];
+        let mut spans =
+            vec![Span::styled(format!(" {:w$}", clip(&from.name, g.names - 1), w = g.names), style)];
         for (col, to) in nodes.iter().enumerate().skip(g.first.1).take(g.shown.1) {
-            let (mark, style) = if row == col {
-                ("–", t.dim)
-            } else {
-                cell_mark(state.link_of(&from.name, &to.name), t)
-            };
+            let (mark, style) =
+                if row == col { ("–", t.dim) } else { cell_mark(state.link_of(&from.name, &to.name), t) };
             let here = focused && (row, col) == state.reach;
             let style = if here { style.patch(t.cursor) } else { style };
-            spans.push(Span::styled(format!("{:w$}", format!("{}{mark}", if here { "▸" } else { " " }), w = g.cell), style));
+            spans.push(Span::styled(
+                format!("{:w$}", format!("{}{mark}", if here { "▸" } else { " " }), w = g.cell),
+                style,
+            ));
         }
         put(buf, inside, row - g.first.0 + 1, &Line::from(spans));
     }

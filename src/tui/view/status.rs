@@ -32,12 +32,16 @@ pub(super) fn draw(state: &State, area: Rect, buf: &mut Buffer) {
         let node = state.focused().map(|t| t.node.clone()).unwrap_or_default();
         spans.push(Span::styled(key.clone(), t.key));
         let armed = if state.escape_armed { "  (again: send it)" } else { "" };
-        spans.push(Span::styled(format!(" leaves; every other key goes to {node}; {key} twice sends it{armed}"), t.dim));
+        spans.push(Span::styled(
+            format!(" leaves; every other key goes to {node}; {key} twice sends it{armed}"),
+            t.dim,
+        ));
         put(buf, area, 0, &Line::from(spans));
         return;
     }
     let mut seen: Vec<&str> = Vec::new();
-    let scopes = if state.mode == Mode::Select { vec![Scope::Select] } else { vec![state.scope(), Scope::Nav] };
+    let scopes =
+        if state.mode == Mode::Select { vec![Scope::Select] } else { vec![state.scope(), Scope::Nav] };
     for scope in scopes {
         for (key, command) in state.keymap.in_scope(scope) {
             if command.hint.is_empty() || seen.contains(&command.name) {

@@ -28,7 +28,8 @@ pub(super) fn draw(state: &State, area: Rect, buf: &mut Buffer) {
     }
     let widest = nodes.iter().map(|n| n.name.chars().count()).max().unwrap_or(0).clamp(3, 14) + 6;
     let wanted_rows = 3 + 2 * vlans.len();
-    let fits = widest * nodes.len() + 2 <= usize::from(inside.width) && wanted_rows <= usize::from(inside.height);
+    let fits =
+        widest * nodes.len() + 2 <= usize::from(inside.width) && wanted_rows <= usize::from(inside.height);
     if fits {
         picture(state, &vlans, inside, buf);
     } else {
@@ -128,15 +129,21 @@ fn host_part(i: &InterfaceView) -> String {
 
 fn detail(state: &State, node: &NodeView, i: &InterfaceView) -> Line<'static> {
     let t = &state.theme;
-    let carrier = if i.carrier { Span::styled("carrier up", t.ok) } else { Span::styled("▽ carrier down", t.bad) };
-    let mut text = format!("  vlan {} {} ↑{} ↓{}", i.vlan, i.addresses.join(" "), size(i.rx.bytes), size(i.tx.bytes));
+    let carrier =
+        if i.carrier { Span::styled("carrier up", t.ok) } else { Span::styled("▽ carrier down", t.bad) };
+    let mut text =
+        format!("  vlan {} {} ↑{} ↓{}", i.vlan, i.addresses.join(" "), size(i.rx.bytes), size(i.tx.bytes));
     if i.drops > 0 {
         text.push_str(&format!(" {} dropped", i.drops));
     }
     if !i.connected {
         text.push_str(" unplugged");
     }
-    Line::from(vec![Span::styled(format!(" {} {}: ", node.name, i.name), t.accent), carrier, Span::styled(text, t.dim)])
+    Line::from(vec![
+        Span::styled(format!(" {} {}: ", node.name, i.name), t.accent),
+        carrier,
+        Span::styled(text, t.dim),
+    ])
 }
 
 fn list(state: &State, area: Rect, buf: &mut Buffer) {
@@ -156,7 +163,10 @@ fn list(state: &State, area: Rect, buf: &mut Buffer) {
             Span::raw(format!("{:5}", clip(&i.name, 5))),
             plug,
             Span::styled(format!(" vlan {:<3} ", i.vlan), t.info),
-            Span::styled(format!("{} ↑{} ↓{}", i.addresses.join(" "), size(i.rx.bytes), size(i.tx.bytes)), t.dim),
+            Span::styled(
+                format!("{} ↑{} ↓{}", i.addresses.join(" "), size(i.rx.bytes), size(i.tx.bytes)),
+                t.dim,
+            ),
         ]);
         put(buf, area, row - first, &line);
         if row == state.interface && state.panel == Panel::Topology {
