@@ -122,7 +122,8 @@ impl Palette {
                 let in_name = pattern.score(Utf32Str::new(&item.name, &mut buf), &mut matcher).map(|s| s * 2);
                 let all = format!("{} {} {}", item.name, item.words, item.note);
                 let anywhere = pattern.score(Utf32Str::new(&all, &mut buf), &mut matcher);
-                in_name.max(anywhere).map(|score| (score, item.name.len(), i))
+                let bonus = if in_order(&item.name, &text) { 100 } else { 0 };
+                in_name.max(anywhere).map(|score| (score + bonus, item.name.len(), i))
             })
             .collect();
         scored.sort_by_key(|(score, len, i)| (std::cmp::Reverse(*score), *len, *i));
@@ -155,6 +156,19 @@ impl Palette {
         }
         Some(Position::new(inside.x + (3 + self.input.column()) as u16, inside.y))
     }
+}
+
+/// Whether the words of `text` occur in `name` in this order: `cut a b` is not `cut b a`.
+fn in_order(name: &str, text: &str) -> bool {
+    let (name, text) = (name.to_lowercase(), text.to_lowercase());
+    let mut rest = name.as_str();
+    text.split_whitespace().all(|word| match rest.find(word) {
+        Some(at) => {
+            rest = &rest[at + word.len()..];
+            true
+        }
+        None => false,
+    })
 }
 
 /// Everything that can be done: the table's rows, then each verb with each thing it takes.

@@ -28,7 +28,7 @@ pub(super) fn draw(state: &State, area: Rect, buf: &mut Buffer) {
     let at = nodes.iter().position(|n| n.name == state.selected).unwrap_or(0);
     let first = first_row(at, nodes.len(), usize::from(inside.height));
     let name_width =
-        nodes.iter().map(|n| n.name.width()).max().unwrap_or(0).clamp(4, usize::from(inside.width) / 2);
+        nodes.iter().map(|n| n.name.width()).max().unwrap_or(0).max(4).min(usize::from(inside.width) / 2);
     for (row, node) in nodes.iter().enumerate().skip(first) {
         let row_at = row - first;
         if row_at >= usize::from(inside.height) {

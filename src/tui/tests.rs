@@ -1,1 +1,0 @@
-//! Tests of the pure half: keys in, requests and screens out.
