@@ -19,6 +19,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod console;
+pub mod daemon;
 pub mod error;
 pub mod lock;
 pub mod model;

@@ -14,8 +14,23 @@ use crate::error::{Error, Result};
 
 pub mod out;
 
+mod attach;
+mod common;
 mod completions;
+mod console;
+mod cp;
+mod daemon;
+mod down;
+mod exec;
+mod forward;
+mod link;
+mod logs;
+mod ls;
 mod man;
+mod node;
+mod plain;
+mod terminal;
+mod up;
 
 /// The exit statuses that every verb shares; shown by `diorama --help`.
 const EXIT_CODES: &str = "\
@@ -62,10 +77,22 @@ pub struct Global {
 /// The verbs, in the order that help shows.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Print a shell's completion script.
+    Up(up::Args),
+    Attach(attach::Args),
+    Ls(ls::Args),
+    Down(down::Args),
+    Exec(exec::Args),
+    Console(console::Args),
+    Logs(logs::Args),
+    Cp(cp::Args),
+    Link(link::Args),
+    Forward(forward::Args),
+    Node(node::Args),
     Completions(completions::Args),
-    /// Write the manual pages.
     Man(man::Args),
+    /// Run a session in the background; started by `up`.
+    #[command(hide = true)]
+    Daemon,
 }
 
 /// What a verb ends in: the exit status, or an error for the person.
@@ -95,6 +122,18 @@ fn report(e: &Error) -> ExitCode {
 async fn run(cli: Cli) -> Outcome {
     let global = &cli.global;
     match cli.verb {
+        Verb::Up(args) => up::run(args, global).await,
+        Verb::Attach(args) => attach::run(args, global).await,
+        Verb::Ls(args) => ls::run(args, global).await,
+        Verb::Down(args) => down::run(args, global).await,
+        Verb::Exec(args) => exec::run(args, global).await,
+        Verb::Console(args) => console::run(args, global).await,
+        Verb::Logs(args) => logs::run(args, global).await,
+        Verb::Cp(args) => cp::run(args, global).await,
+        Verb::Link(args) => link::run(args, global).await,
+        Verb::Forward(args) => forward::run(args, global).await,
+        Verb::Node(args) => node::run(args, global).await,
+        Verb::Daemon => daemon::run().await,
         Verb::Completions(args) => completions::run(&args, global),
         Verb::Man(args) => man::run(&args, global),
     }

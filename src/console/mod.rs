@@ -12,11 +12,13 @@
 
 mod filter;
 mod guard;
+mod pass;
 mod screen;
 mod search;
 
 pub use alacritty_terminal::term::cell::{Cell, Flags};
 pub use alacritty_terminal::vi_mode::ViMotion;
 pub use alacritty_terminal::vte::ansi::{Color, NamedColor};
+pub use pass::PassThrough;
 pub use screen::{DEFAULT_COLS, DEFAULT_ROWS, GuestModes, Screen, Selected};
 pub use search::Found;

@@ -205,7 +205,7 @@ impl State {
     }
 
     /// An error that names the node that is not there, and the nearest that is.
-    pub(super) fn unknown_node(&self, name: &str) -> Response {
+    pub fn unknown_node(&self, name: &str) -> Response {
         let names = self.machines.keys().map(String::as_str);
         let hint = match crate::error::nearest(name, names.clone()) {
             Some(near) => format!("did you mean {near}?"),

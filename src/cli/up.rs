@@ -1,0 +1,194 @@
+//! `diorama up`: from a model to a running, visible network.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use super::plain::{self, OnInterrupt, Until};
+use super::{Global, Outcome, common, out};
+use crate::client::{self, Client, Launched};
+use crate::error::{Error, Result, ResultExt};
+use crate::paths::Paths;
+use crate::proto::{ModelSource, StartOptions};
+
+const EXAMPLES: &str = "\
+MODEL is a Nix file, a directory with a network.nix, or a manifest (a file that ends in .json).
+Without it: network.nix or diorama.nix in this directory, else the bundled Trac network.
+
+When standard output is no terminal, progress and console lines are printed; ctrl-c shuts the
+machines down, and once more cuts their power. Leaving the screen with detach, or closing the
+terminal, leaves the session running.
+
+Examples:
+  diorama up                         the model of this directory
+  diorama up --yes                   install what is missing first
+  diorama up -d --wait shop.nix      in the background; return when every machine is up
+  diorama up --fresh                 forget what the machines wrote to their disks
+  diorama up --name b shop.nix       a second session of the same model
+  diorama up manifest.json           no Nix needed";
+
+/// Evaluate, build and boot a model's machines, and open the screen.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The model or manifest.
+    model: Option<PathBuf>,
+    /// Start in the background.
+    #[arg(short, long)]
+    detach: bool,
+    /// Return only when every machine is up.
+    #[arg(long, requires = "detach")]
+    wait: bool,
+    /// The session's name; by default the model's.
+    #[arg(long)]
+    name: Option<String>,
+    /// Throw the machines' state disks away first.
+    #[arg(long)]
+    fresh: bool,
+    /// Execute guest code with this accelerator instead of the one that a probe finds to work.
+    #[arg(long, value_parser = ["kvm", "tcg"])]
+    accel: Option<String>,
+    /// Evaluate the model as NixOS, with this nixpkgs.
+    #[arg(long, value_name = "PATH")]
+    nixpkgs: Option<PathBuf>,
+    /// Install what is missing without asking.
+    #[arg(short, long)]
+    yes: bool,
+    /// Print progress and console lines instead of the full screen.
+    #[arg(long, alias = "headless")]
+    no_tui: bool,
+}
+
+pub(super) async fn run(args: Args, global: &Global) -> Outcome {
+    let paths = common::paths(global)?;
+    let source = source(args.model.as_deref(), &paths)?;
+    let name = match args.name.as_ref().or(global.session.as_ref()) {
+        Some(name) => common::session_name(name)?,
+        None => default_name(&source)?,
+    };
+    let absolute = |p: &Path| std::path::absolute(p).doing(p.display());
+    let options = StartOptions {
+        session: name.clone(),
+        source,
+        state_dir: global.state_dir.as_deref().map(absolute).transpose()?,
+        accel: args.accel,
+        nixpkgs: args.nixpkgs.as_deref().map(absolute).transpose()?,
+        fresh: args.fresh,
+    };
+    let launched = client::launch(&paths, &options).await?;
+    let client = client::connect(&paths, Some(&name), "up").await?;
+    if launched == Launched::Running {
+        already_running(&client, &options).await?;
+    }
+    if args.detach {
+        let until = if args.wait { Until::Up } else { Until::Started };
+        plain::follow(&client, until, OnInterrupt::Down).await?;
+        out::line(&format!("session {name} runs in the background: diorama attach -s {name}"));
+        return Ok(0);
+    }
+    show(client, args.no_tui, OnInterrupt::Down).await
+}
+
+async fn already_running(client: &Client, options: &StartOptions) -> Result<()> {
+    let view = client.view().await?;
+    let wanted = options.source.path().display().to_string();
+    if view.model != wanted {
+        return Err(Error::new(format!("session {} runs another model, {}", view.session, view.model))
+            .hint(format!("diorama up --name OTHER {wanted} starts a second session"))
+            .hint(format!("diorama down -s {} ends the one that runs", view.session)));
+    }
+    out::err(&format!("session {} is running already; attached to it\n", view.session));
+    Ok(())
+}
+
+/// Shows a session: the screen on a terminal, else lines.
+pub(super) async fn show(client: Client, no_tui: bool, on_interrupt: OnInterrupt) -> Outcome {
+    let _full_screen = !no_tui && std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
+    plain::follow(&client, Until::End, on_interrupt).await?;
+    Ok(0)
+}
+
+/// What the command line means by MODEL.
+fn source(model: Option<&Path>, paths: &Paths) -> Result<ModelSource> {
+    let Some(model) = model else {
+        let here = std::env::current_dir().doing("the current directory")?;
+        let assets = crate::assets::dir(&paths.cache)?;
+        let found = crate::assets::default_model(&here, &assets, &paths.data)?;
+        if found.bundled {
+            out::err(&format!("no network.nix here: the bundled Trac network, {}\n", found.path.display()));
+        }
+        return Ok(ModelSource::Model(found.path));
+    };
+    let mut path = std::path::absolute(model).doing(model.display())?;
+    let about = std::fs::metadata(&path)
+        .doing(model.display())
+        .hint("MODEL is a Nix file, a directory with a network.nix, or a manifest (.json)")?;
+    if about.is_dir() {
+        let candidates = ["network.nix", "diorama.nix", "default.nix"];
+        path =
+            candidates.iter().map(|c| path.join(c)).find(|p| p.is_file()).ok_or_else(|| {
+                Error::new(format!("{}: no network.nix in this directory", model.display()))
+            })?;
+    }
+    Ok(match path.extension() {
+        Some(e) if e == "json" => ModelSource::Manifest(path),
+        _ => ModelSource::Model(path),
+    })
+}
+
+/// The session's name when nobody gave one: the manifest's own, or one made from the file's name.
+fn default_name(source: &ModelSource) -> Result<String> {
+    if let ModelSource::Manifest(path) = source {
+        #[derive(serde::Deserialize)]
+        struct Head {
+            network: Name,
+        }
+        #[derive(serde::Deserialize)]
+        struct Name {
+            name: String,
+        }
+        let text = std::fs::read_to_string(path).doing(path.display())?;
+        // What is wrong with the rest is told by whoever reads all of it.
+        if let Ok(head) = serde_json::from_str::<Head>(&text) {
+            return common::session_name(&head.network.name);
+        }
+    }
+    Ok(name_from_file(source.path()))
+}
+
+fn name_from_file(path: &Path) -> String {
+    let word = |s: Option<&std::ffi::OsStr>| {
+        let text = s.unwrap_or_default().to_string_lossy().into_owned();
+        let clean: String = text
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' })
+            .collect();
+        clean.trim_start_matches(['-', '_', '.']).chars().take(63).collect::<String>()
+    };
+    let stem = word(path.file_stem());
+    let dir = word(path.parent().and_then(Path::file_name));
+    let generic = ["network", "diorama", "default", "model", "manifest"].contains(&stem.as_str());
+    match (generic || stem.is_empty(), dir.is_empty()) {
+        (true, false) => dir,
+        (true, true) if stem.is_empty() => "network".into(),
+        _ => stem,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_come_from_files() {
+        for (path, want) in [
+            ("/home/a/trac/network.nix", "trac"),
+            ("/home/a/shop.nix", "shop"),
+            ("/home/a/my shop.nix", "my-shop"),
+            ("/network.nix", "network"),
+            ("/a/.hidden/default.nix", "hidden"),
+            ("/a/b/manifest.json", "b"),
+        ] {
+            assert_eq!(name_from_file(Path::new(path)), want, "{path}");
+        }
+    }
+}

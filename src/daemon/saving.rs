@@ -1,0 +1,90 @@
+//! The session file: written as a whole, or not at all.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result, ResultExt};
+use crate::proto::StartOptions;
+use crate::session::{SAVED_VERSION, Saved};
+
+/// What the file holds.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SessionFile {
+    /// How the session was started.
+    pub options: StartOptions,
+    /// The session.
+    #[serde(flatten)]
+    pub saved: Saved,
+}
+
+/// Writes the file.
+pub(super) fn write(path: &Path, file: &SessionFile) -> Result<()> {
+    write_atomically(path, &serde_json::to_vec(file)?)
+}
+
+/// Replaces a file's content so that a reader sees the old one or the new one.
+pub(super) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let new = path.with_extension("new");
+    let mut out = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&new)
+        .doing(new.display())?;
+    out.write_all(bytes).doing(new.display())?;
+    drop(out);
+    fs::rename(&new, path).doing(path.display())
+}
+
+/// Reads the file; none when there is none.
+pub(super) fn read(path: &Path) -> Result<Option<SessionFile>> {
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e).doing(path.display()),
+    };
+    let file: SessionFile = serde_json::from_slice(&text).doing(path.display())?;
+    if file.saved.version != SAVED_VERSION {
+        return Err(Error::new(format!(
+            "{}: version {} is not known here, only {SAVED_VERSION}",
+            path.display(),
+            file.saved.version
+        ))
+        .hint("use the version of diorama that started the session"));
+    }
+    Ok(Some(file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::ModelSource;
+    use crate::session::State;
+
+    #[test]
+    fn the_file_reads_back_as_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("session.json");
+        assert!(read(&path).unwrap().is_none());
+        let options = StartOptions {
+            session: "s".into(),
+            source: ModelSource::Manifest("/m.json".into()),
+            state_dir: None,
+            accel: None,
+            nixpkgs: None,
+            fresh: false,
+        };
+        let saved = State::new("s", "/m.json", 7).save();
+        write(&path, &SessionFile { options: options.clone(), saved: saved.clone() }).unwrap();
+        let back = read(&path).unwrap().unwrap();
+        assert_eq!((back.options, back.saved), (options, saved));
+        fs::write(&path, "{").unwrap();
+        assert!(read(&path).unwrap_err().message.contains("session.json"));
+    }
+}
