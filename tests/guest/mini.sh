@@ -34,10 +34,11 @@ for applet in $("$root/bin/busybox" --list); do
     [ -e "$root/bin/$applet" ] || ln -s busybox "$root/bin/$applet"
 done
 ln -s ../bin/busybox "$root/sbin/init"
+ln -s bin/busybox "$root/init"
 
 modules=$(find "$work/kernel/lib/modules" -mindepth 1 -maxdepth 1)
 # In the order of their dependencies.
-for name in failover net_failover virtio virtio_ring virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_net virtio_console virtio_blk; do
+for name in failover net_failover virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_net virtio_console virtio_blk; do
     file=$(find "$modules" -name "$name.ko*" | head -n 1)
     [ -n "$file" ] || continue
     case $file in
@@ -53,15 +54,10 @@ ldd "$perl" | grep -o '/[^ ]*' | while read -r lib; do
     mkdir -p "$root$(dirname "$lib")"
     cp -L "$lib" "$root$lib"
 done
-# The agent's pragmas.
-for dir in $(perl -e 'print join " ", @INC'); do
-    for pragma in strict.pm warnings.pm constant.pm warnings/register.pm integer.pm bytes.pm; do
-        if [ -f "$dir/$pragma" ]; then
-            mkdir -p "$root$dir/$(dirname "$pragma")"
-            cp -L "$dir/$pragma" "$root$dir/$pragma"
-        fi
-    done
-done
+base=$(perl -e 'print grep { /perl-base$/ } @INC')
+mkdir -p "$root$base"
+cp -rL "$base/." "$root$base"
+rm -rf "$root$base/unicore"
 cp "$here/../../assets/guest/agent.pl" "$root/bin/agent.pl"
 
 cat >"$root/etc/inittab" <<'INITTAB'
