@@ -28,12 +28,13 @@ dpkg-deb -x "$deb" "$work/kernel"
 cp "$work"/kernel/boot/vmlinuz-* "$out/kernel.new"
 
 root=$work/root
-mkdir -p "$root/bin" "$root/dev" "$root/proc" "$root/sys" "$root/tmp" "$root/etc" "$root/lib/modules" "$root/www" "$root/usr/bin" "$root/sbin" "$root/root" "$root/var"
+mkdir -p "$root/usr/bin" "$root/dev" "$root/proc" "$root/sys" "$root/tmp" "$root/etc" "$root/lib/modules" "$root/www" "$root/sbin" "$root/root" "$root/var"
+ln -s usr/bin "$root/bin"
 cp "$(command -v busybox)" "$root/bin/busybox"
 for applet in $("$root/bin/busybox" --list); do
     [ -e "$root/bin/$applet" ] || ln -s busybox "$root/bin/$applet"
 done
-ln -s ../bin/busybox "$root/sbin/init"
+ln -s ../usr/bin/busybox "$root/sbin/init"
 ln -s bin/busybox "$root/init"
 
 modules=$(find "$work/kernel/lib/modules" -mindepth 1 -maxdepth 1)
