@@ -44,7 +44,10 @@ rec {
   unknownOption = prefix: options: d:
     let
       pos = unsafeGetAttrPos d.name d.set;
-      place = if pos == null then toString d.file else "${pos.file}:${toString pos.line}";
+      inStore = lib.hasPrefix "${builtins.storeDir}/";
+      # A model may have been read from a copy in the store; people know the original.
+      file = if inStore pos.file && !inStore (toString d.file) then toString d.file else pos.file;
+      place = if pos == null then toString d.file else "${file}:${toString pos.line}";
       full = d.path ++ leafOf d.value;
     in
     "${locNode prefix}the option `${showOption (lib.showLoc prefix ++ full)}' does not exist; `${place}' sets it.${didYouMean (map (s: lib.concatStrings (map (p: p + ".") (lib.showLoc prefix)) + s) (suggestions options d.path full))}";

@@ -115,12 +115,15 @@ let
 
   # --- Checks -----------------------------------------------------------------------------------------------------
 
+  # A file of bindings is read from a copy in the store; people know the original.
+  original = file: seen:
+    if lib.hasPrefix "${builtins.storeDir}/" seen && !lib.hasPrefix "${builtins.storeDir}/" (toString file) then toString file else seen;
   nodeFile = file: set: name:
     let pos = builtins.unsafeGetAttrPos name set; in
-    if pos == null then toString file else pos.file;
+    if pos == null then toString file else original file pos.file;
   placeOf = file: set: name:
     let pos = builtins.unsafeGetAttrPos name set; in
-    if pos == null then toString file else "${pos.file}:${toString pos.line}";
+    if pos == null then toString file else "${original file pos.file}:${toString pos.line}";
 
   checkName = place: name:
     if elem name reserved then
