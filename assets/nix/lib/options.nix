@@ -117,7 +117,7 @@ rec {
     else if isAttrs v then
       (if (builtins.tryEval (v.type or null)).value == "derivation" then "<the package ${v.name or "?"}>"
       else if v == { } then "{ }" else if depth <= 0 then "{ … }"
-      else "{ ${concatStringsSep " " (some (map (n: "${n} = ${inner v.${n}};") (attrNames v)))} }")
+      else "{ ${concatStringsSep " " (some (map (n: "${showOption [ n ]} = ${inner v.${n}};") (attrNames v)))} }")
     else builtins.toJSON v;
 
   # All options of a tree as a list, for the reference.
@@ -138,7 +138,7 @@ rec {
             type = opt.type.description or "unspecified";
           }
           // lib.optionalAttrs (opt ? defaultText || opt ? default) {
-            default = if opt ? defaultText then docText opt.defaultText else showValue 3 opt.default;
+            default = if !(opt ? defaultText) then showValue 3 opt.default else if isString opt.defaultText then opt.defaultText else docText opt.defaultText;
           }
           // lib.optionalAttrs (opt ? example) { example = docText opt.example; };
         in
