@@ -108,8 +108,9 @@ pub(super) fn perform(state: &mut State, act: Act) -> Vec<Req> {
             fit_shells(state)
         }
         Act::Bigger | Act::Smaller => {
-            let share = if act == Act::Bigger { state.share + 5 } else { state.share - 5 };
-            state.share = share.clamp(20, 85);
+            let share = state.share.unwrap_or(60);
+            let share = if act == Act::Bigger { share + 5 } else { share - 5 };
+            state.share = Some(share.clamp(20, 85));
             fit_shells(state)
         }
         Act::Search => prompt(state, PromptKind::Search),

@@ -73,7 +73,7 @@ pub fn regions(state: &State) -> Regions {
 
 fn wide(state: &State, area: Rect, r: &mut Regions) {
     let nodes = count(state.view.nodes.len());
-    let side = (area.width / 6).clamp(24, 36);
+    let side = side_width(state).clamp(24, (area.width / 4).clamp(24, 40));
     let (side, main) = left(area, side);
 
     let forwards = (count(state.view.forwards.len()) + 2).clamp(3, 3 + side.height / 5);
@@ -128,6 +128,12 @@ fn narrow(state: &State, area: Rect, r: &mut Regions) {
     r.panels.extend([(Panel::Nodes, a), (state.context, b), (Panel::Consoles, consoles)]);
 }
 
+/// Columns that a pair of nodes takes in Links.
+fn side_width(state: &State) -> u16 {
+    let longest = state.view.nodes.iter().map(|n| n.name.chars().count()).max().unwrap_or(0);
+    count(2 * longest.min(16) + 11)
+}
+
 /// Columns the reachability matrix wants.
 fn matrix_width(state: &State) -> u16 {
     let longest = state.view.nodes.iter().map(|n| n.name.chars().count()).max().unwrap_or(0);
@@ -137,28 +143,27 @@ fn matrix_width(state: &State) -> u16 {
 
 /// Places tiles: all in a grid while each is big enough to read, else the focused one large and
 /// the others stacked beside it, as many as fit.
-pub fn tile(area: Rect, n: usize, focused: usize, share: u16) -> Vec<(usize, Rect)> {
+pub fn tile(area: Rect, n: usize, focused: usize, share: Option<u16>) -> Vec<(usize, Rect)> {
     if n == 0 || area.is_empty() {
         return Vec::new();
     }
     if n == 1 {
         return vec![(0, area)];
     }
-    let best = (1..=n)
-        .map(|cols| {
-            let rows = n.div_ceil(cols);
-            let (w, h) = (area.width / count(cols), area.height / count(rows));
-            // What a tile shows of a console of 24 lines of 80 columns, in parts of a thousand.
-            (u32::from(w.min(82)) * 1000 / 82 * (u32::from(h.min(26)) * 1000 / 26) / 1000, cols, w, h)
-        })
-        .max_by_key(|(score, cols, ..)| (*score, std::cmp::Reverse(*cols)));
-    if let Some((_, cols, w, h)) = best
-        && w >= 60
-        && h >= 10
-    {
+    let (cols, w, h) = best_grid(area, n);
+    if w >= 60 && h >= 10 && share.is_none() {
         return grid(area, n, cols);
     }
     beside(area, n, focused, share)
+}
+
+/// The number of columns that shows most of `n` consoles, and the size of a tile then.
+fn best_grid(area: Rect, n: usize) -> (usize, u16, u16) {
+    let score = |w: u16, h: u16| u32::from(w.min(82)) * u32::from(h.min(26));
+    (1..=n.max(1))
+        .map(|cols| (cols, area.width / count(cols), area.height / count(n.max(1).div_ceil(cols))))
+        .max_by_key(|(cols, w, h)| (score(*w, *h), std::cmp::Reverse(*cols)))
+        .unwrap_or((1, area.width, area.height))
 }
 
 fn grid(area: Rect, n: usize, cols: usize) -> Vec<(usize, Rect)> {
@@ -173,24 +178,38 @@ fn grid(area: Rect, n: usize, cols: usize) -> Vec<(usize, Rect)> {
     out
 }
 
-fn beside(area: Rect, n: usize, focused: usize, share: u16) -> Vec<(usize, Rect)> {
+fn beside(area: Rect, n: usize, focused: usize, share: Option<u16>) -> Vec<(usize, Rect)> {
+    let part = |len: u16, auto: u16| {
+        let percent = share.map(|s| s.clamp(20, 85));
+        percent.map_or(auto, |p| (u32::from(len) * u32::from(p) / 100) as u16)
+    };
     let (big, small) = if area.width >= 70 {
-        left(area, (u32::from(area.width) * u32::from(share.clamp(20, 85)) / 100) as u16)
+        // No more than a guest's own width while others want room.
+        left(area, part(area.width, (area.width * 3 / 5).min(84)))
     } else if area.height >= 14 {
-        top(area, (u32::from(area.height) * u32::from(share.clamp(20, 85)) / 100) as u16)
+        top(area, part(area.height, (area.height * 3 / 5).min(28)))
     } else {
         (area, Rect::default())
     };
-    let mut out = vec![(focused, big)];
-    let fit = usize::from(small.height / 4).min(n - 1);
-    if fit == 0 {
-        return out;
+    let mut fit = n - 1;
+    let mut cols = 1;
+    while fit > 0 {
+        let (best, w, h) = best_grid(small, fit);
+        cols = best;
+        if w >= 24 && h >= 4 {
+            break;
+        }
+        fit -= 1;
     }
-    // The others in their order, beginning with the one after those that do not fit.
+    if fit == 0 {
+        return vec![(focused, area)];
+    }
+    let mut out = vec![(focused, big)];
+    // The others in their order, those before the focused one left out first.
     let others: Vec<usize> = (0..n).filter(|i| *i != focused).collect();
     let skip = focused.saturating_sub(fit).min(others.len() - fit);
-    for (i, (y, h)) in others[skip..].iter().zip(split(small.y, small.height, fit)) {
-        out.push((*i, Rect::new(small.x, y, small.width, h)));
+    for ((_, place), i) in grid(small, fit, cols).into_iter().zip(&others[skip..]) {
+        out.push((*i, place));
     }
     out
 }
@@ -234,9 +253,9 @@ mod tests {
     fn tiles_cover_their_area_without_overlap() {
         for (w, h) in [(80, 20), (200, 60), (60, 12), (300, 20), (30, 80), (1, 1), (0, 5)] {
             for n in 0..14 {
-                for focused in 0..n {
+                for (focused, share) in (0..n).flat_map(|f| [(f, None), (f, Some(85))]) {
                     let area = Rect::new(3, 2, w, h);
-                    let tiles = tile(area, n, focused, 60);
+                    let tiles = tile(area, n, focused, share);
                     let sum: u32 = tiles.iter().map(|(_, r)| r.area()).sum();
                     assert_eq!(sum, area.area(), "{w}x{h} {n} {focused}: {tiles:?}");
                     for (i, a) in &tiles {
@@ -256,8 +275,9 @@ mod tests {
 
     #[test]
     fn nine_consoles_on_a_large_screen_make_a_grid() {
-        assert_eq!(tile(Rect::new(0, 0, 240, 60), 9, 0, 60).len(), 9);
-        let beside = tile(Rect::new(0, 0, 90, 24), 9, 7, 60);
+        let all = tile(Rect::new(0, 0, 240, 60), 9, 0, None);
+        assert!(all.iter().all(|(_, r)| r.width == 80 && r.height == 20));
+        let beside = tile(Rect::new(0, 0, 90, 24), 9, 7, None);
         assert_eq!((beside[0].0, beside.len()), (7, 7));
     }
 }

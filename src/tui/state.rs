@@ -132,8 +132,8 @@ pub struct State {
     pub log_open: bool,
     /// Whether the focused tile has the whole screen.
     pub zoom: bool,
-    /// The focused tile's share of the width in percent.
-    pub share: u16,
+    /// The focused tile's share of the width in percent, once somebody chose one.
+    pub share: Option<u16>,
     /// What lies over the panels, the topmost last.
     pub layers: Vec<Layer>,
     /// A word to the person: until when, whether it is bad, the text.
@@ -187,7 +187,7 @@ impl State {
             log_scroll: 0,
             log_open: false,
             zoom: false,
-            share: 60,
+            share: None,
             layers: Vec::new(),
             notice: None,
             theme,

@@ -173,8 +173,11 @@ fn in_order(name: &str, text: &str) -> bool {
 
 /// Everything that can be done: the table's rows, then each verb with each thing it takes.
 fn items(state: &State) -> Vec<Item> {
-    let mut out: Vec<Item> = COMMANDS
-        .iter()
+    // What has a place on the status line comes first; moving about is for fingers.
+    let mut rows: Vec<_> = COMMANDS.iter().collect();
+    rows.sort_by_key(|c| c.hint.is_empty());
+    let mut out: Vec<Item> = rows
+        .into_iter()
         .filter(|c| state.possible(c.act) && c.act != Act::Palette)
         .map(|c| Item {
             name: c.name.to_owned(),

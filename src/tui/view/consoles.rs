@@ -93,6 +93,9 @@ fn draw_tile(state: &State, index: usize, tile: &Tile, area: Rect, buf: &mut Buf
         let border = Style { fg: mode.bg.or(mode.fg), bg: None, ..t.border_focus };
         theme = Some(Theme { border_focus: border, title_focus: mode, ..t.clone() });
     }
+    if focused && !active {
+        theme = Some(Theme { title: t.accent, ..t.clone() });
+    }
     let theme = theme.as_ref().unwrap_or(t);
     if state.zoom {
         let line = Line::styled(format!(" {title}  {note} "), theme.title_focus);

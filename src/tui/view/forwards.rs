@@ -10,13 +10,13 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::{clip, first_row, frame_of, put, tint};
+use super::{clip, first_row, frame_of, put, tabs, tint};
 use crate::model::Proto;
 use crate::tui::state::{Panel, State};
 
 pub(super) fn draw(state: &State, area: Rect, buf: &mut Buffer) {
     let t = &state.theme;
-    let inside = frame_of(state, Panel::Forwards, area, "5 Forwards", "", buf);
+    let inside = frame_of(state, Panel::Forwards, area, &tabs(state, Panel::Forwards, "5 Forwards"), "", buf);
     let all = &state.view.forwards;
     if all.is_empty() {
         put(buf, inside, 0, &Line::styled(" none; F adds one", t.dim));

@@ -10,29 +10,32 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use super::reach::cell_mark;
-use super::{clip, first_row, frame_of, put, size, tint};
+use super::{clip, first_row, frame_of, put, size, tabs, tint};
+use crate::proto::LinkView;
 use crate::tui::state::{Panel, State};
 
 pub(super) fn draw(state: &State, area: Rect, buf: &mut Buffer) {
     let t = &state.theme;
     let pairs = state.pairs();
-    let inside = frame_of(state, Panel::Links, area, "2 Links", "", buf);
+    let inside = frame_of(state, Panel::Links, area, &tabs(state, Panel::Links, "2 Links"), "", buf);
     if pairs.is_empty() && state.loaded {
         put(buf, inside, 0, &Line::styled("no VLAN is shared", t.dim));
     }
-    let names = |s: &str| clip(s, usize::from(inside.width).saturating_sub(10) / 2);
-    let widest = |f: fn(&crate::proto::LinkView) -> &str| {
-        pairs.iter().map(|(l, _)| names(f(l)).chars().count()).max().unwrap_or(0)
-    };
-    let (a, b) = (widest(|l| &l.from), widest(|l| &l.to));
+    let widest =
+        |f: fn(&LinkView) -> &str| pairs.iter().map(|(l, _)| f(l).chars().count()).max().unwrap_or(0);
+    let (mut a, mut b) = (widest(|l| &l.from), widest(|l| &l.to));
+    let room = usize::from(inside.width).saturating_sub(9);
+    if a + b > room {
+        (a, b) = (a.min(room / 2), b.min(room / 2));
+    }
     let first = first_row(state.link, pairs.len(), usize::from(inside.height));
     for (row, (link, back)) in pairs.iter().enumerate().skip(first).take(usize::from(inside.height)) {
         let (to, to_style) = cell_mark(Some(link), t);
         let (fro, fro_style) = cell_mark(*back, t);
         let mut spans = vec![
-            Span::raw(format!(" {:a$}", names(&link.from))),
+            Span::raw(format!(" {:a$}", clip(&link.from, a))),
             Span::styled(" ⇄ ", t.dim),
-            Span::raw(format!("{:b$} ", names(&link.to))),
+            Span::raw(format!("{:b$} ", clip(&link.to, b))),
             Span::styled(format!("{to:2}"), to_style),
             Span::styled(format!("{fro:2}"), fro_style),
         ];

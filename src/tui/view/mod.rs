@@ -79,6 +79,24 @@ fn frame_of(state: &State, panel: Panel, area: Rect, title: &str, note: &str, bu
     boxed(&state.theme, area, focused, title, note, buf)
 }
 
+/// A panel's title, followed by those that share its place and are not shown.
+fn tabs(state: &State, panel: Panel, title: &str) -> String {
+    let shown = regions(state);
+    let wide = shown.panel(Panel::Links).is_some() && shown.panel(Panel::Forwards).is_some();
+    if wide && matches!(panel, Panel::Links | Panel::Forwards) {
+        return title.to_owned();
+    }
+    let hidden = [
+        (Panel::Links, "2 Links"),
+        (Panel::Reach, "3 Reach"),
+        (Panel::Topology, "4 Topology"),
+        (Panel::Forwards, "5 Forwards"),
+    ];
+    let others: Vec<&str> =
+        hidden.iter().filter(|(p, _)| *p != panel && shown.panel(*p).is_none()).map(|(_, t)| *t).collect();
+    if others.is_empty() { title.to_owned() } else { format!("{title}  [{}]", others.join(" · ")) }
+}
+
 /// A frame with a title on the left and a note on the right.
 pub(super) fn boxed(
     theme: &Theme,
@@ -90,6 +108,7 @@ pub(super) fn boxed(
 ) -> Rect {
     let (border, text) =
         if focused { (theme.border_focus, theme.title_focus) } else { (theme.border, theme.title) };
+    let title = clip(title, usize::from(area.width).saturating_sub(4));
     let mut block = Block::bordered()
         .border_type(if focused { BorderType::Thick } else { BorderType::Rounded })
         .border_style(border)

@@ -12,7 +12,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::{clip, frame_of, put};
+use super::{clip, frame_of, put, tabs};
 use crate::proto::{LinkView, Seen, Wanted};
 use crate::tui::state::{Panel, State};
 use crate::tui::theme::Theme;
@@ -61,9 +61,9 @@ pub(in crate::tui) fn grid(state: &State, inside: Rect) -> Grid {
 
 pub(super) fn draw(state: &State, area: Rect, buf: &mut Buffer) {
     let t = &state.theme;
-    let title = if area.width < 90 { "3 Reach  [4 Topology]" } else { "3 Reach" };
-    let note = if state.both { "⇄ both directions" } else { "→ one direction" };
-    let inside = frame_of(state, Panel::Reach, area, title, note, buf);
+    let title = tabs(state, Panel::Reach, "3 Reach");
+    let note = if state.both { "⇄ both" } else { "→ one way" };
+    let inside = frame_of(state, Panel::Reach, area, &title, note, buf);
     let nodes = &state.view.nodes;
     if nodes.is_empty() {
         return;
@@ -144,9 +144,9 @@ fn legend(t: &Theme) -> Line<'static> {
     for (glyph, word, style) in [
         (" ●", "ok ", t.ok),
         ("✕", "cut ", t.bad),
-        ("▽", "carrier ", t.bad),
+        ("▽", "down ", t.bad),
         ("?", "unknown ", t.dim),
-        ("!", "seen≠wanted", t.warn),
+        ("!", "≠seen", t.warn),
     ] {
         spans.push(Span::styled(glyph, style));
         spans.push(Span::styled(word, t.dim));

@@ -7,8 +7,10 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use super::{clip, put};
+use crate::tui::commands::find;
 use crate::tui::keymap::Scope;
-use crate::tui::state::{Mode, State};
+use crate::tui::state::{Mode, Panel, State};
+use crate::tui::tile::TileKind;
 
 pub(super) fn draw(state: &State, area: Rect, buf: &mut Buffer) {
     let t = &state.theme;
@@ -39,23 +41,78 @@ pub(super) fn draw(state: &State, area: Rect, buf: &mut Buffer) {
         put(buf, area, 0, &Line::from(spans));
         return;
     }
-    let mut seen: Vec<&str> = Vec::new();
-    let scopes =
-        if state.mode == Mode::Select { vec![Scope::Select] } else { vec![state.scope(), Scope::Nav] };
-    for scope in scopes {
-        for (key, command) in state.keymap.in_scope(scope) {
-            if command.hint.is_empty() || seen.contains(&command.name) {
-                continue;
-            }
-            let text = format!("{key} ");
-            let used: usize = spans.iter().map(Span::width).sum();
-            if used + text.len() + command.hint.len() + 2 > width {
-                continue;
-            }
-            seen.push(command.name);
-            spans.push(Span::styled(text, t.key));
-            spans.push(Span::styled(format!("{}  ", command.hint), t.dim));
+    for name in offered(state) {
+        let Some(command) = find(name) else { continue };
+        let scopes =
+            if state.mode == Mode::Select { [Scope::Select; 2] } else { [state.scope(), Scope::Nav] };
+        let key = scopes.iter().find_map(|s| state.keymap.keys_in(*s, name).into_iter().next());
+        let Some(key) = key else { continue };
+        let text = format!("{key} ");
+        let used: usize = spans.iter().map(Span::width).sum();
+        if used + text.len() + command.hint.len() + 1 > width {
+            continue;
         }
+        spans.push(Span::styled(text, t.key));
+        spans.push(Span::styled(format!("{}  ", command.hint), t.dim));
     }
     put(buf, area, 0, &Line::from(spans));
+}
+
+/// The commands worth a place on the line, the most useful where the focus is first.
+fn offered(state: &State) -> impl Iterator<Item = &'static str> {
+    let here: &[&str] = match (state.mode, state.panel) {
+        (Mode::Select, _) => &["mark", "mark-lines", "yank", "search", "leave-select"],
+        (_, Panel::Nodes) => &[
+            "enter-console",
+            "root-shell",
+            "node-start",
+            "node-stop",
+            "node-restart",
+            "node-pause",
+            "node-crash",
+            "filter",
+        ],
+        (_, Panel::Consoles) if state.focused().is_some_and(|t| t.kind == TileKind::Shell) => {
+            &["enter-console", "zoom", "close-shell", "select", "search"]
+        }
+        (_, Panel::Consoles) => &["enter-console", "zoom", "select", "search", "root-shell", "yank"],
+        (_, Panel::Links | Panel::Reach) => {
+            &["cut-toggle", "cut-both", "direction", "isolate", "carrier", "undo", "heal-all"]
+        }
+        (_, Panel::Topology) => &["carrier", "isolate", "undo", "heal-all", "enter-console"],
+        (_, Panel::Forwards) => &["browse", "forward-add", "forward-remove"],
+        (_, Panel::Log) => &["page-up", "log"],
+    };
+    let everywhere: &[&str] = match state.mode {
+        Mode::Nav => {
+            &["palette", "help", "quit", "heal-all", "undo", "forward-add", "browse", "zoom", "next-panel"]
+        }
+        _ => &[],
+    };
+    let rest = everywhere.iter().filter(|n| !here.contains(n));
+    // Help and the way out stay in sight on a narrow screen.
+    let (head, tail) = here.split_at(here.len().min(4));
+    let rest: Vec<&'static str> = rest.copied().collect();
+    let (general, other) = rest.split_at(rest.len().min(3));
+    [head, general, tail, other].concat().into_iter()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_offered_exists_and_has_a_hint() {
+        let options = crate::tui::TuiOptions { config: Default::default(), no_color: true, truecolor: false };
+        let mut state = State::new(options, (80, 24)).unwrap();
+        for mode in [Mode::Nav, Mode::Select] {
+            for panel in Panel::ALL {
+                (state.mode, state.panel) = (mode, panel);
+                for name in offered(&state) {
+                    let hint = find(name).map(|c| c.hint);
+                    assert!(hint.is_some_and(|h| !h.is_empty()), "{name}");
+                }
+            }
+        }
+    }
 }

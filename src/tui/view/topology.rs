@@ -14,13 +14,13 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::{clip, first_row, frame_of, put, size, state_mark, tint};
+use super::{clip, first_row, frame_of, put, size, state_mark, tabs, tint};
 use crate::proto::{InterfaceView, NodeView};
 use crate::tui::state::{Panel, State};
 
 pub(super) fn draw(state: &State, area: Rect, buf: &mut Buffer) {
-    let title = if area.width < 90 { "4 Topology  [3 Reach]" } else { "4 Topology" };
-    let inside = frame_of(state, Panel::Topology, area, title, "", buf);
+    let title = tabs(state, Panel::Topology, "4 Topology");
+    let inside = frame_of(state, Panel::Topology, area, &title, "", buf);
     let vlans = vlans(state);
     let nodes = &state.view.nodes;
     if nodes.is_empty() || inside.is_empty() {
@@ -91,7 +91,7 @@ fn picture(state: &State, vlans: &[u16], area: Rect, buf: &mut Buffer) {
 
 /// The column of a box's k-th interface below it.
 fn stem(k: usize, width: usize) -> usize {
-    (2 + 2 * k).min(width.saturating_sub(2))
+    (2 + 5 * k).min(width.saturating_sub(2))
 }
 
 fn bus(state: &State, vlan: u16, row: usize, of: usize, slot: usize, area: Rect, buf: &mut Buffer) {
