@@ -7,13 +7,16 @@
 //! Invariant: no machine is a child that dies with its parent, and none is recognised by its number
 //! alone.
 
+pub mod accel;
 mod command;
 pub mod disk;
 mod features;
 mod find;
 pub mod process;
 pub mod qmp;
+mod script;
 
 pub use command::{NodeConfig, SocketPaths, command_line};
 pub use features::{Accel, Features, OLDEST, Qemu, Version};
 pub use find::{FindError, find, on_path};
+pub use script::{run_script, script_environment, user_netdev};
