@@ -43,7 +43,11 @@ in
 
       failed = builtins.concatLists (lib.mapAttrsToList
         (name: e: map (a: "node ${name}: ${a.message}") (filter (a: !a.assertion) (e.config.assertions or [ ])))
-        evaluations);
+        evaluations)
+      ++ import ./conflicts.nix lib {
+        configs = mapAttrs (_: e: e.config) evaluations;
+        interfacesOf = name: system.interfacesOf numbers.${name};
+      };
       warnings = builtins.concatLists (lib.mapAttrsToList
         (name: e: map (w: "node ${name}: ${w}") (e.config.warnings or [ ]))
         evaluations);
