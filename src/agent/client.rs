@@ -97,13 +97,24 @@ pub struct Output {
     pub bytes: Vec<u8>,
 }
 
-/// The connection to one machine's agent. Clones share it; it ends when the last of them and of the
-/// handles of commands is dropped.
+/// The connection to one machine's agent. Clones share it; when the last of them is dropped, it ends
+/// with the last command that runs.
 #[derive(Debug, Clone)]
 pub struct AgentClient {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
     requests: mpsc::Sender<Request>,
     notes: mpsc::UnboundedSender<Note>,
     state: watch::Receiver<AgentState>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let _ = self.notes.send(Note::Orphaned);
+    }
 }
 
 impl AgentClient {
@@ -113,20 +124,21 @@ impl AgentClient {
         let (requests, inbox) = mpsc::channel(16);
         let (notes, noted) = mpsc::unbounded_channel();
         let (tell, state) = watch::channel(AgentState::Waiting);
-        let task = Task { path: path.to_owned(), inbox, noted, notes: notes.downgrade(), tell };
+        let task =
+            Task { path: path.to_owned(), inbox, noted, notes: notes.downgrade(), tell, orphaned: false };
         tokio::spawn(task.run());
-        Self { requests, notes, state }
+        Self { inner: Arc::new(Inner { requests, notes, state }) }
     }
 
     /// The state now and whenever it changes.
     pub fn state(&self) -> watch::Receiver<AgentState> {
-        self.state.clone()
+        self.inner.state.clone()
     }
 
     /// Begins a new conversation: the guest's agent was started anew. Commands that run end with an
     /// error.
     pub fn resync(&self) {
-        let _ = self.notes.send(Note::Resync);
+        let _ = self.inner.notes.send(Note::Resync);
     }
 
     /// Starts a command as soon as the agent is ready; the caller bounds the wait. That the command
@@ -136,7 +148,7 @@ impl AgentClient {
         let exec = Exec { argv, env, pty, window: window.max(1) };
         exec.payload()?;
         let (reply, answer) = oneshot::channel();
-        self.requests.send(Request { exec, reply }).await.map_err(|_| ExecError::Closed)?;
+        self.inner.requests.send(Request { exec, reply }).await.map_err(|_| ExecError::Closed)?;
         answer.await.map_err(|_| ExecError::Closed)?
     }
 }
@@ -300,6 +312,8 @@ enum Note {
     Signal(Key, u8),
     Resize(Key, Size),
     Resync,
+    /// The last client was dropped.
+    Orphaned,
 }
 
 /// The task's end of a command.
@@ -317,11 +331,13 @@ struct Task {
     noted: mpsc::UnboundedReceiver<Note>,
     notes: mpsc::WeakUnboundedSender<Note>,
     tell: watch::Sender<AgentState>,
+    /// Whether no client is left that could start a command.
+    orphaned: bool,
 }
 
 /// Why a conversation ended.
 enum End {
-    /// Every client was dropped.
+    /// Every client was dropped, and no command runs.
     Dropped,
     /// A new one was asked for.
     Again,
@@ -346,15 +362,17 @@ impl Task {
             }
             tokio::select! {
                 () = sleep(wait) => {}
-                () = self.requests_dropped() => return,
+                () = self.orphaned() => return,
             }
             wait = (wait * 2).min(LONGEST_WAIT);
         }
     }
 
     /// Waits until no client is left. Notes of commands that ended are passed over.
-    async fn requests_dropped(&mut self) {
-        while self.noted.recv().await.is_some() {}
+    async fn orphaned(&mut self) {
+        while !self.orphaned {
+            self.orphaned = matches!(self.noted.recv().await, None | Some(Note::Orphaned));
+        }
     }
 
     fn tell(&self, state: AgentState) {
@@ -408,7 +426,7 @@ impl Conversation {
         let mut ask = FIRST_ASK;
         self.channel.sync(&mut self.out);
         let mut ask_at = Instant::now() + ask;
-        loop {
+        while !(task.orphaned && self.running.is_empty()) {
             let waiting = self.out.len() - written;
             tokio::select! {
                 count = reader.read(&mut buffer) => {
@@ -426,7 +444,9 @@ impl Conversation {
                     }
                 }
                 note = task.noted.recv() => match note {
+                    // Not even a command's handle is left.
                     None => return Ok(End::Dropped),
+                    Some(Note::Orphaned) => task.orphaned = true,
                     Some(Note::Resync) => return Ok(End::Again),
                     Some(note) => self.note(note),
                 },
@@ -442,6 +462,7 @@ impl Conversation {
                 }
             }
         }
+        Ok(End::Dropped)
     }
 
     fn hear(&mut self, bytes: &[u8], task: &Task) -> Result<(), ChannelError> {

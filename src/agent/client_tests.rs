@@ -267,6 +267,21 @@ async fn a_host_that_dies_in_the_middle_is_followed_by_another() {
 }
 
 #[tokio::test]
+async fn the_connection_lasts_as_long_as_a_client_or_a_command() {
+    let Some(guest) = Guest::start() else { return };
+    let client = guest.connect();
+    let mut ended = within(client.exec(shell("exit 1"))).await.unwrap();
+    assert_eq!(within(ended.wait()).await, Ok(ExitStatus::Exited(1)));
+    let mut last = within(client.exec(shell("read line; exit $line"))).await.unwrap();
+    drop(client);
+    last.stdin.write(b"7\n").await.unwrap();
+    assert_eq!(within(last.wait()).await, Ok(ExitStatus::Exited(7)));
+    // Both handles are still here, and the relay, like QEMU, serves one connection at a time.
+    assert_eq!(run(&guest.connect(), shell("exit 2")).await.unwrap().2, ExitStatus::Exited(2));
+    drop((ended, last));
+}
+
+#[tokio::test]
 async fn an_agent_that_was_started_anew_is_asked_again() {
     let Some(mut guest) = Guest::start() else { return };
     // Nonsense ends the agent, and with it go the bytes that it had read: the first question, too.
