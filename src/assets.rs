@@ -120,6 +120,22 @@ pub fn default_model(current_dir: &Path, assets: &Path, data: &Path) -> Result<D
     Ok(DefaultModel { path, bundled: true })
 }
 
+/// The model that a file or a directory stands for.
+///
+/// # Errors
+/// When a directory has no model in it.
+pub fn model_in(named: &Path) -> Result<PathBuf> {
+    if !named.is_dir() {
+        return Ok(named.to_path_buf());
+    }
+    let names = ["network.nix", "diorama.nix", "default.nix"];
+    names
+        .iter()
+        .map(|n| named.join(n))
+        .find(|p| p.is_file())
+        .with_context(|| format!("{}: there is none of {} in it", named.display(), names.join(", ")))
+}
+
 /// The model a command works on when none is named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DefaultModel {

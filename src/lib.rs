@@ -20,6 +20,7 @@ pub mod client;
 pub mod config;
 pub mod console;
 pub mod daemon;
+pub mod doctor;
 pub mod error;
 pub mod lock;
 pub mod model;

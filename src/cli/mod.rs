@@ -15,12 +15,15 @@ use crate::error::{Error, Result};
 pub mod out;
 
 mod attach;
+pub mod build;
 mod common;
 mod completions;
 mod console;
 mod cp;
 mod daemon;
+mod doctor;
 mod down;
+pub mod eval;
 mod exec;
 mod forward;
 mod link;
@@ -29,6 +32,8 @@ mod ls;
 mod man;
 mod node;
 mod plain;
+mod schema;
+pub mod setup;
 mod terminal;
 mod up;
 
@@ -88,6 +93,11 @@ pub enum Verb {
     Link(link::Args),
     Forward(forward::Args),
     Node(node::Args),
+    Eval(eval::Args),
+    Build(build::Args),
+    Schema(schema::Args),
+    Doctor(doctor::Args),
+    Setup(setup::Args),
     Completions(completions::Args),
     Man(man::Args),
     /// Run a session in the background; started by `up`.
@@ -134,6 +144,11 @@ async fn run(cli: Cli) -> Outcome {
         Verb::Forward(args) => forward::run(args, global).await,
         Verb::Node(args) => node::run(args, global).await,
         Verb::Daemon => daemon::run().await,
+        Verb::Eval(args) => eval::run(&args, global).await,
+        Verb::Build(args) => build::run(&args, global).await,
+        Verb::Schema(args) => schema::run(&args, global),
+        Verb::Doctor(args) => doctor::run(&args, global).await,
+        Verb::Setup(args) => setup::run(&args, global).await,
         Verb::Completions(args) => completions::run(&args, global),
         Verb::Man(args) => man::run(&args, global),
     }
