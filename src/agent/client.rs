@@ -353,7 +353,10 @@ impl Task {
                 let begin = Instant::now();
                 match Conversation::new(conversation).hold(socket, &mut self).await {
                     End::Dropped => return,
-                    End::Again => self.tell(AgentState::Waiting),
+                    End::Again => {
+                        wait = FIRST_WAIT;
+                        self.tell(AgentState::Waiting);
+                    }
                     End::Error(why) => self.tell(AgentState::Failed(why)),
                 }
                 if begin.elapsed() >= LASTING {
@@ -429,20 +432,8 @@ impl Conversation {
         while !(task.orphaned && self.running.is_empty()) {
             let waiting = self.out.len() - written;
             tokio::select! {
-                count = reader.read(&mut buffer) => {
-                    let count = count?;
-                    if count == 0 {
-                        return Ok(End::Error("QEMU closed the connection: the machine has stopped".to_owned()));
-                    }
-                    self.hear(&buffer[..count], task).map_err(io::Error::other)?;
-                }
-                count = writer.write(&self.out[written..]), if waiting > 0 => {
-                    written += count?;
-                    if written == self.out.len() || written > WRITE_AHEAD {
-                        self.out.drain(..written);
-                        written = 0;
-                    }
-                }
+                // What handles ask comes first: a new conversation is begun before another command.
+                biased;
                 note = task.noted.recv() => match note {
                     // Not even a command's handle is left.
                     None => return Ok(End::Dropped),
@@ -450,6 +441,20 @@ impl Conversation {
                     Some(Note::Resync) => return Ok(End::Again),
                     Some(note) => self.note(note),
                 },
+                count = writer.write(&self.out[written..]), if waiting > 0 => {
+                    written += count?;
+                    if written == self.out.len() || written > WRITE_AHEAD {
+                        self.out.drain(..written);
+                        written = 0;
+                    }
+                }
+                count = reader.read(&mut buffer) => {
+                    let count = count?;
+                    if count == 0 {
+                        return Ok(End::Error("QEMU closed the connection: the machine has stopped".to_owned()));
+                    }
+                    self.hear(&buffer[..count], task).map_err(io::Error::other)?;
+                }
                 Some(request) = task.inbox.recv(), if self.channel.is_ready() && waiting < WRITE_AHEAD => {
                     self.start(request, task);
                 }
