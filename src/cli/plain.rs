@@ -119,7 +119,7 @@ fn first_failure(view: &View) -> Option<Error> {
 }
 
 /// An error as the daemon tells it: its last lines may be hints.
-fn whole(text: &str) -> Error {
+pub(super) fn whole(text: &str) -> Error {
     let (hints, message): (Vec<&str>, Vec<&str>) = text.lines().partition(|l| l.starts_with("hint: "));
     let hints = hints.iter().map(|h| h["hint: ".len()..].to_owned()).collect();
     Error { hints, ..Error::new(message.join("\n")) }

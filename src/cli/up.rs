@@ -8,7 +8,8 @@ use super::{Global, Outcome, common, out};
 use crate::client::{self, Client, Launched};
 use crate::error::{Error, Result, ResultExt};
 use crate::paths::Paths;
-use crate::proto::{ModelSource, StartOptions};
+use crate::proto::{ModelSource, StartOptions, WAS_SHUT_DOWN};
+use crate::tui;
 
 const EXAMPLES: &str = "\
 MODEL is a Nix file, a directory with a network.nix, or a manifest (a file that ends in .json).
@@ -102,9 +103,22 @@ async fn already_running(client: &Client, options: &StartOptions) -> Result<()> 
 
 /// Shows a session: the screen on a terminal, else lines.
 pub(super) async fn show(client: Client, no_tui: bool, on_interrupt: OnInterrupt) -> Outcome {
-    let _full_screen = !no_tui && std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
-    plain::follow(&client, Until::End, on_interrupt).await?;
-    Ok(0)
+    if no_tui || !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
+        plain::follow(&client, Until::End, on_interrupt).await?;
+        return Ok(0);
+    }
+    let session = client.session();
+    let view = client.view().await?;
+    let config = crate::config::Config::load(Path::new(&view.model).parent())?;
+    match tui::run(client, tui::TuiOptions::from_env(config)).await? {
+        tui::Leave::Detached => {
+            out::err(&format!("session {session} goes on: diorama attach -s {session}, or diorama down\n"));
+            Ok(0)
+        }
+        tui::Leave::ShutDown(None) => Ok(0),
+        tui::Leave::ShutDown(Some(reason)) if reason == WAS_SHUT_DOWN => Ok(0),
+        tui::Leave::ShutDown(Some(reason)) => Err(plain::whole(&reason)),
+    }
 }
 
 /// What the command line means by MODEL.

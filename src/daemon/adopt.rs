@@ -7,13 +7,14 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use super::driver::Driver;
+use super::machinery::Machinery;
 use super::{Context, log, saving};
 use crate::error::{Error, Result, ResultExt};
 use crate::lock::{Lock, SessionFiles};
 use crate::model::{Boot, Manifest};
 use crate::paths::{NodePaths, Paths};
 use crate::qemu::process::{self, Process};
-use crate::qemu::{Accel, NodeConfig, SocketPaths, command_line, disk};
+use crate::qemu::{NodeConfig, SocketPaths, command_line, disk, script_environment};
 use crate::session::{Alive, State};
 
 /// After how many bytes of console output the log's size is looked at.
@@ -29,36 +30,28 @@ pub(super) fn launch(
     manifest: &Manifest,
     name: &str,
     paths: &NodePaths,
+    found: &Machinery,
     fresh: bool,
 ) -> Result<Process> {
     let config = NodeConfig::of(manifest, name)
         .ok_or_else(|| Error::new(format!("the manifest has no node {name}")))?;
-    let qemu = crate::qemu::find().map_err(anyhow::Error::from)?;
     paths.make()?;
     bound_log(&paths.console_log());
     if let Some(state) = &config.node.state_disk {
         let prepared = disk::prepare(&paths.state_disk(), state.size, fresh).map_err(anyhow::Error::from)?;
         log::line(&format!("{name}: state disk {prepared:?}"));
     }
+    let sockets = SocketPaths::from(paths);
+    let accel = found.choice.accel;
     match &config.node.boot {
         Boot::Direct { .. } => {
-            let accel = context.accel();
-            let words = command_line(&config, &SocketPaths::from(paths), accel, &qemu.features);
-            Ok(process::spawn(paths, &qemu.program, &words)?)
+            let words = command_line(&config, &sockets, accel, &found.qemu.features);
+            Ok(process::spawn(paths, &found.qemu.program, &words)?)
         }
         Boot::Script { script } => {
+            let environment = script_environment(&config, &sockets, accel, |vlan| context.files.vde(vlan));
             let none: [&str; 0] = [];
-            Ok(process::spawn_with(paths, script, &none, &[])?)
-        }
-    }
-}
-
-impl Context {
-    /// The accelerator for machines started now.
-    pub(super) fn accel(&self) -> Accel {
-        match self.options.accel.as_deref() {
-            Some("kvm") => Accel::Kvm,
-            _ => Accel::Tcg,
+            Ok(process::spawn_with(paths, script, &none, &environment)?)
         }
     }
 }
@@ -123,7 +116,7 @@ pub(super) async fn take_over(files: SessionFiles, lock: Lock) -> Result<Option<
     let alive: BTreeMap<String, Alive> =
         processes.iter().map(|(name, p)| (name.clone(), Alive::Yes { pid: p.pid })).collect();
     let state = State::restore(file.saved, &alive);
-    let context = Context { options: file.options, paths, files };
+    let context = Context::new(file.options, paths, files);
     Driver::taken_over(context, lock, state, processes).map(Some)
 }
 

@@ -1,48 +1,15 @@
-//! What can be known before a machine is started: whether its files are there, whether the host has
-//! the memory and the disk space.
+//! What can be known of the host before a machine is started: its memory and its disk space.
 //!
 //! Invariant: all problems at once, each with the place it was found and the way out.
 
-use std::fs::File;
 use std::path::Path;
 
 use crate::error::Error;
-use crate::model::{Boot, Manifest};
+use crate::model::Manifest;
 
 /// Disk space in MiB below which a session is not started, and below which it is warned of.
 const DISK_ERROR: u64 = 64;
 const DISK_WARNING: u64 = 1024;
-
-/// Checks that every file a manifest names can be read.
-pub(super) fn files(manifest: &Manifest) -> Result<(), Error> {
-    let mut problems = Vec::new();
-    for (name, node) in &manifest.nodes {
-        let mut check = |place: &str, path: &Path| {
-            let problem = match File::open(path).and_then(|f| f.metadata()) {
-                Ok(m) if m.is_dir() => "is a directory".to_owned(),
-                Ok(_) => return,
-                Err(e) => e.to_string(),
-            };
-            problems.push(format!("nodes.{name}.{place}: {}: {problem}", path.display()));
-        };
-        match &node.boot {
-            Boot::Direct { kernel, initrd, .. } => {
-                check("boot.kernel", kernel);
-                check("boot.initrd", initrd);
-            }
-            Boot::Script { script } => check("boot.script", script),
-        }
-        for (i, drive) in node.drives.iter().enumerate() {
-            check(&format!("drives[{i}].file"), &drive.file);
-        }
-    }
-    if problems.is_empty() {
-        return Ok(());
-    }
-    let what = if problems.len() == 1 { "a file is" } else { "files are" };
-    Err(Error::new(format!("{what} not as the manifest says:\n  {}", problems.join("\n  ")))
-        .hint("evaluate and build the model again, or correct the manifest"))
-}
 
 /// Compares what the machines want with what the host has; warnings, or the error that stops it.
 pub(super) fn resources(manifest: &Manifest, state: &Path) -> Result<Vec<String>, Error> {
@@ -99,16 +66,9 @@ mod tests {
     fn manifest(memory: u32) -> Manifest {
         let text = format!(
             r#"{{"version":1,"network":{{"name":"n"}},"nodes":{{"a":{{"hostName":"a","memorySize":{memory},
-            "boot":{{"kind":"direct","kernel":"/nowhere/k","initrd":"/proc"}}}}}}}}"#
+            "boot":{{"kind":"direct","kernel":"/k","initrd":"/i"}}}}}}}}"#
         );
         crate::model::parse(&text).unwrap()
-    }
-
-    #[test]
-    fn missing_files_are_all_named() {
-        let e = files(&manifest(64)).unwrap_err();
-        assert!(e.message.contains("nodes.a.boot.kernel: /nowhere/k: No such file"), "{e}");
-        assert!(e.message.contains("nodes.a.boot.initrd: /proc: is a directory"), "{e}");
     }
 
     #[test]

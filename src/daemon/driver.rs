@@ -10,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::connection::Shared;
 use super::console::Console;
@@ -31,6 +32,8 @@ const VIEW_PAUSE: Duration = Duration::from_millis(100);
 const TRAFFIC: Duration = Duration::from_secs(1);
 /// How long clients have to hear the end.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long the processes that evaluate and build may take to end.
+const CANCELLED: Duration = Duration::from_secs(10);
 /// Seconds the guests have when the daemon itself is told to end.
 const SIGNAL_TIMEOUT: u32 = 30;
 /// What readers of a console find after a take-over.
@@ -94,6 +97,7 @@ pub(super) struct Driver {
     activity: Arc<Notify>,
     views: watch::Sender<Bytes>,
     preparing: Option<JoinHandle<()>>,
+    cancel: CancellationToken,
     save: bool,
     finished: Option<String>,
     clients: u32,
@@ -144,6 +148,7 @@ impl Driver {
             activity: Arc::default(),
             views: watch::Sender::new(Bytes::new()),
             preparing: None,
+            cancel: CancellationToken::new(),
             save: false,
             finished: None,
             clients: 0,
@@ -165,6 +170,10 @@ impl Driver {
         let server = tokio::spawn(server::serve(listener, shared));
         self.begin();
         self.serve().await?;
+        if let Some(task) = self.preparing.take() {
+            // It ends after the processes it started.
+            let _ = tokio::time::timeout(CANCELLED, task).await;
+        }
         let reason = self.finished.take().unwrap_or_default();
         log::line(&format!("the session ends: {reason}"));
         self.publish();
@@ -178,7 +187,8 @@ impl Driver {
 
     fn begin(&mut self) {
         if self.state.manifest.is_none() {
-            self.preparing = Some(tokio::spawn(prepare::run(self.context.clone(), self.events.clone())));
+            let work = prepare::run(self.context.clone(), self.events.clone(), self.cancel.clone());
+            self.preparing = Some(tokio::spawn(work));
             return;
         }
         log::line("taking over");
@@ -370,11 +380,7 @@ impl Driver {
                     let _ = events.send(Msg::Event(Event::Deadline { node, power_cycle }));
                 });
             }
-            Effect::Cancel => {
-                if let Some(task) = self.preparing.take() {
-                    task.abort();
-                }
-            }
+            Effect::Cancel => self.cancel.cancel(),
             Effect::Save => self.save = true,
             Effect::Reply { ticket, response } => {
                 if let Some(reply) = self.tickets.remove(&ticket) {

@@ -21,15 +21,16 @@ use tokio::task::JoinSet;
 
 use super::console::Console;
 use super::driver::{Events, Msg};
-use super::{Context, adopt, forward, log};
+use super::{Context, adopt, forward, log, machinery};
 use crate::agent::{AgentClient, AgentState, ExecRequest};
 use crate::console::{DEFAULT_COLS, DEFAULT_ROWS, Screen};
 use crate::error::{Error, Result};
-use crate::model::{Interface, Manifest, ShellKind};
+use crate::model::{Manifest, ShellKind};
 use crate::paths::NodePaths;
 use crate::proto::Level;
 use crate::qemu::process::Process;
 use crate::qemu::qmp::{Qmp, QmpEvent};
+use crate::qemu::{NodeConfig, user_netdev};
 use crate::session::{Detector, Event, Exit, ForwardSpec, Ticket};
 
 /// How long the agent has to begin a shutdown before the power button is pressed as well.
@@ -126,9 +127,7 @@ pub(super) fn start(
     let life = Life {
         name: name.into(),
         agent: has_agent.then(|| AgentClient::connect(&paths.agent())),
-        user_interface: node.and_then(|n| {
-            n.interfaces.iter().find(|i| matches!(i, Interface::User { .. })).map(|i| i.name().to_owned())
-        }),
+        user_interface: NodeConfig::of(&manifest, name).and_then(|config| user_netdev(&config)),
         paths,
         console,
         events,
@@ -154,10 +153,13 @@ impl Life {
             Origin::Adopt(process) => Ok(process),
             Origin::Launch { fresh } => {
                 let (name, paths) = (self.name.clone(), self.paths.clone());
-                let launch = move || adopt::launch(&context, &manifest, &name, &paths, fresh);
-                match tokio::task::spawn_blocking(launch).await {
-                    Ok(result) => result,
-                    Err(e) => Err(Error::new(e.to_string())),
+                match machinery::find(context.clone()).await {
+                    Ok(found) => {
+                        let launch = move || adopt::launch(&context, &manifest, &name, &paths, &found, fresh);
+                        let launched = tokio::task::spawn_blocking(launch).await;
+                        launched.unwrap_or_else(|e| Err(Error::new(e.to_string())))
+                    }
+                    Err(e) => Err(e),
                 }
             }
         };

@@ -19,6 +19,7 @@ mod exec;
 mod forward;
 mod log;
 mod machine;
+mod machinery;
 mod network;
 mod outbox;
 mod prepare;
@@ -41,6 +42,14 @@ pub(crate) struct Context {
     pub paths: Paths,
     /// The daemon's own files.
     pub files: SessionFiles,
+    /// QEMU and the accelerator, once found.
+    machinery: tokio::sync::OnceCell<std::sync::Arc<machinery::Machinery>>,
+}
+
+impl Context {
+    fn new(options: StartOptions, paths: Paths, files: SessionFiles) -> Self {
+        Self { options, paths, files, machinery: tokio::sync::OnceCell::new() }
+    }
 }
 
 /// Unix time in milliseconds.
@@ -96,7 +105,7 @@ async fn start() -> Result<Started> {
     };
     let driver = match options {
         Some((options, paths)) => {
-            let context = Context { options: *options, paths, files };
+            let context = Context::new(*options, paths, files);
             driver::Driver::new_session(context, lock)?
         }
         None => match adopt::take_over(files, lock).await? {

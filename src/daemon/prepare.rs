@@ -1,20 +1,28 @@
 //! From a model or a manifest to machines that can be started, with progress told on the way.
 //!
-//! Invariant: cancelling the task ends every process it started.
+//! Invariant: cancelling the token ends every process that was started; the task ends after them.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+
 use super::driver::{Events, Msg};
-use super::{Context, checks};
+use super::{Context, checks, log, saving};
 use crate::error::{Error, Result, ResultExt};
 use crate::model::Manifest;
-use crate::proto::{Level, ModelSource, NodeState};
+use crate::nix::{self, Evaluator, NixError, Options, Progress};
+use crate::proto::{Level, NodeState};
+use crate::qemu::{NodeConfig, run_script};
 use crate::session::Event;
 
 /// Prepares the session and tells what came of it.
-pub(super) async fn run(context: Arc<Context>, events: Events) {
-    let event = match prepare(&context, &events).await {
+pub(super) async fn run(context: Arc<Context>, events: Events, cancel: CancellationToken) {
+    let event = match prepare(&context, &events, &cancel).await {
         Ok(()) => Event::Ready,
+        // Whoever cancelled it knows.
+        Err(_) if cancel.is_cancelled() => return,
         Err(e) => {
             let hints: Vec<String> = e.hints.iter().map(|h| format!("\nhint: {h}")).collect();
             Event::PrepareFailed { error: format!("{}{}", e.message, hints.concat()) }
@@ -28,36 +36,98 @@ fn tell(events: &Events, event: Event) {
     let _ = events.send(Msg::Event(event));
 }
 
-async fn prepare(context: &Context, events: &Events) -> Result<()> {
-    let (manifest, system_why) = match &context.options.source {
-        ModelSource::Manifest(path) => {
-            let text = tokio::fs::read_to_string(path).await.doing(path.display())?;
-            let manifest = crate::model::parse(&text).map_err(|problems| {
-                let lines: Vec<String> = problems.iter().map(|p| format!("\n  {p}")).collect();
-                Error::new(format!("{} is no valid manifest:{}", path.display(), lines.concat()))
-                    .hint("diorama schema prints what a manifest looks like")
-            })?;
-            (manifest, "a manifest says what runs".to_owned())
-        }
-        ModelSource::Model(path) => {
-            return Err(Error::new(format!("{}: a model cannot be evaluated here", path.display())));
-        }
+async fn prepare(context: &Arc<Context>, events: &Events, cancel: &CancellationToken) -> Result<()> {
+    // What cannot run needs no building.
+    let machinery = tokio::spawn(super::machinery::find(context.clone()));
+    let assets = crate::assets::dir(&context.paths.cache)?;
+    let options = Options {
+        name: Some(context.options.session.clone()),
+        nixpkgs: context.options.nixpkgs.as_ref().map(|p| p.display().to_string()),
+        ..Options::new(context.paths.clone(), assets)
     };
+    let evaluator = Evaluator::new(options);
+    let mut report = |progress: Progress| progressed(events, progress);
+    let model = context.options.source.path();
+    let evaluation = evaluator.evaluate(model, &mut report, cancel).await?;
+    let manifest = evaluation.manifest.clone();
+    let system_why = format!("{}: {}", evaluation.system.name, evaluation.system.why);
+    tell(events, Event::Evaluated { manifest: Box::new(manifest.clone()), system_why });
+    let machinery = machinery.await.map_err(|e| Error::new(e.to_string()))??;
+    tell(events, Event::Accelerator(machinery.accelerator()));
     let state = context.paths.network_state(&context.options.session);
     tokio::fs::create_dir_all(&state).await.doing(state.display())?;
-    tell(events, Event::Evaluated { manifest: Box::new(manifest.clone()), system_why });
-    built(&manifest, events);
-    checks::files(&manifest)?;
     for text in checks::resources(&manifest, &state)? {
         tell(events, Event::Note { level: Level::Warning, text });
+    }
+    tell(events, Event::Preparing { what: "building what is not there yet".into() });
+    evaluator.realise(&evaluation, &mut report, cancel).await?;
+    if cancel.is_cancelled() {
+        return Err(NixError::Cancelled.into());
+    }
+    check_files(&manifest)?;
+    write_run_scripts(context, &manifest, &machinery)
+}
+
+fn check_files(manifest: &Manifest) -> Result<()> {
+    let problems = nix::check_files(manifest);
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<String> = problems.iter().map(|p| format!("\n  {p}")).collect();
+    Err(Error::new(format!("the manifest and the files on this machine do not agree:{}", lines.concat()))
+        .hint("evaluate and build the model again, or correct the manifest"))
+}
+
+/// Writes for every node the script that boots it by hand.
+fn write_run_scripts(
+    context: &Context,
+    manifest: &Manifest,
+    found: &super::machinery::Machinery,
+) -> Result<()> {
+    for name in manifest.nodes.keys() {
+        let Some(config) = NodeConfig::of(manifest, name) else { continue };
+        let paths = context.paths.node(&context.options.session, name);
+        let text = run_script(&config, &paths.state_disk(), found.choice.accel, &found.qemu);
+        let path = paths.run_script();
+        saving::write_atomically(&path, text.as_bytes())?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).doing(path.display())?;
     }
     Ok(())
 }
 
-fn built(manifest: &Manifest, events: &Events) {
-    for node in manifest.nodes.keys().cloned() {
-        let event =
-            Event::Progress { node, state: NodeState::Built, progress: Some(100), doing: String::new() };
-        tell(events, event);
-    }
+fn progressed(events: &Events, progress: Progress) {
+    let percent = |done: u64, total: u64| {
+        (total > 0).then(|| u8::try_from((done.saturating_mul(100) / total).min(100)).unwrap_or(100))
+    };
+    let building =
+        |node, progress, doing| Event::Progress { node, state: NodeState::Building, progress, doing };
+    tell(
+        events,
+        match progress {
+            Progress::Evaluating => Event::Preparing { what: String::new() },
+            Progress::Resolving { packages } => {
+                Event::Preparing { what: format!("looking up {packages} Debian packages for the lock file") }
+            }
+            Progress::Fetching { node, done, total } => {
+                let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+                building(node, percent(done, total), format!("fetching {} of {} MiB", mib(done), mib(total)))
+            }
+            Progress::Building { node, name, done, total } => {
+                let pair = (u64::try_from(done).unwrap_or(0), u64::try_from(total).unwrap_or(0));
+                building(node, percent(pair.0, pair.1), format!("building {name} ({done} of {total})"))
+            }
+            Progress::Done { node } => {
+                Event::Progress { node, state: NodeState::Built, progress: Some(100), doing: String::new() }
+            }
+            Progress::Message { level, text } => {
+                let level = match level {
+                    nix::Level::Detail => return log::line(&text),
+                    nix::Level::Info => Level::Info,
+                    nix::Level::Warning => Level::Warning,
+                    nix::Level::Error => Level::Error,
+                };
+                Event::Note { level, text }
+            }
+        },
+    );
 }

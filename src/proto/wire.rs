@@ -283,6 +283,9 @@ pub enum ServerMessage {
     },
 }
 
+/// The reason in the [`ServerMessage::Goodbye`] of a session that was asked to end.
+pub const WAS_SHUT_DOWN: &str = "the session was shut down";
+
 /// How a stream ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "how", rename_all = "camelCase", rename_all_fields = "camelCase")]

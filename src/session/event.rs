@@ -59,11 +59,13 @@ pub enum Event {
         /// Why its guest system was chosen.
         system_why: String,
     },
-    /// The start's present step, in a few words.
+    /// The start's present step.
     Preparing {
-        /// What is being done.
+        /// What is being done, in a few words; empty while the model is evaluated.
         what: String,
     },
+    /// The accelerator was chosen: which, and why.
+    Accelerator(String),
     /// A node's evaluation or build went on.
     Progress {
         /// The node.

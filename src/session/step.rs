@@ -3,7 +3,7 @@
 use super::event::{Effect, Event, Ticket};
 use super::state::{Machine, State};
 use super::{forwards, links, node};
-use crate::proto::{Action, Level, NodeState, Phase, Response};
+use crate::proto::{Action, Level, NodeState, Phase, Response, WAS_SHUT_DOWN};
 
 /// Takes in an event and says what is to be done. Every event raises the revision.
 pub fn step(state: &mut State, now: u64, event: Event) -> Vec<Effect> {
@@ -37,6 +37,10 @@ pub fn step(state: &mut State, now: u64, event: Event) -> Vec<Effect> {
         Event::Down { ticket, power, timeout } => down(state, now, ticket, power, timeout, &mut out),
         Event::ForwardDone { ticket, spec, outcome } => {
             forwards::done(state, now, ticket, &spec, outcome, &mut out);
+        }
+        Event::Accelerator(text) => {
+            state.note(now, Level::Info, format!("accelerator: {text}"), None);
+            state.accelerator = text;
         }
         Event::Clients(n) => state.clients = n,
         Event::Note { level, text } => state.note(now, level, text, None),
@@ -76,7 +80,7 @@ fn evaluated(state: &mut State, now: u64, manifest: crate::model::Manifest, syst
 
 fn preparing(state: &mut State, what: String) {
     if matches!(state.phase, Phase::Evaluating | Phase::Building { .. }) {
-        state.phase = if state.manifest.is_some() { Phase::Building { what } } else { Phase::Evaluating };
+        state.phase = if what.is_empty() { Phase::Evaluating } else { Phase::Building { what } };
     }
 }
 
@@ -153,7 +157,7 @@ fn down(
 /// Ends the session once it is ending and no machine runs.
 fn finish_when_over(state: &mut State, out: &mut Vec<Effect>) {
     let reason = match &state.phase {
-        Phase::Stopping => "the session was shut down".to_owned(),
+        Phase::Stopping => WAS_SHUT_DOWN.to_owned(),
         Phase::Failed { error } => error.clone(),
         _ => return,
     };
