@@ -186,18 +186,24 @@ impl Root {
     }
 
     fn install(&self, roots: &[String], mirrors: &[Mirror]) -> Result<BTreeMap<String, Package>> {
+        // A root `!NAME` asks for a stand-in of that package.
+        let (stood_in, roots): (Vec<&str>, Vec<&str>) =
+            roots.iter().map(String::as_str).partition(|root| root.starts_with('!'));
+        let stood_in: BTreeSet<&str> =
+            STAND_INS.into_iter().chain(stood_in.into_iter().map(|root| &root[1..])).collect();
         let mut status = String::new();
-        for name in STAND_INS.iter().filter(|name| !roots.iter().any(|root| root == *name)) {
+        for name in stood_in.iter().filter(|name| !roots.contains(name)) {
             let _ = writeln!(
                 status,
-                "Package: {name}\nStatus: install ok installed\nVersion: 999:1\nArchitecture: all\n\
-                 Multi-Arch: foreign\nMaintainer: none <none>\nDescription: stand-in\n"
+                "Package: {name}\nStatus: install ok installed\nVersion: 999:1\nArchitecture: {}\n\
+                 Multi-Arch: allowed\nMaintainer: none <none>\nDescription: stand-in\n",
+                self.architecture
             );
         }
         fs::write(self.directory.join("status"), status).doing("preparing apt's own root")?;
         let output = Command::new("apt-get")
             .args(["install", "--no-install-recommends", "--print-uris", "-qq", "--"])
-            .args(roots)
+            .args(&roots)
             .env("APT_CONFIG", self.directory.join("apt.conf"))
             .env("LC_ALL", "C")
             .output()
@@ -206,7 +212,7 @@ impl Root {
                 "the bundled guest system is made of the packages of this machine's apt; is this Debian?",
             )?;
         if !output.status.success() {
-            return Err(refusal(&text(&output.stderr), roots));
+            return Err(refusal(&text(&output.stderr), &roots));
         }
         parse::uris(&text(&output.stdout), mirrors).map_err(Error::new)
     }
@@ -232,7 +238,7 @@ fn private_directory() -> Result<PathBuf> {
     Err(Error::new(format!("no free directory in {}", base.display())))
 }
 
-fn refusal(messages: &str, roots: &[String]) -> Error {
+fn refusal(messages: &str, roots: &[&str]) -> Error {
     let unknown = parse::unknown_packages(messages);
     if unknown.is_empty() {
         return Error::new(format!(
@@ -281,11 +287,11 @@ mod tests {
 
     #[test]
     fn a_missing_package_is_named() {
-        let e = refusal("E: Unable to locate package no-such-thing-at-all-here\n", &["x".into()]);
+        let e = refusal("E: Unable to locate package no-such-thing-at-all-here\n", &["x"]);
         assert!(e.message.contains("`no-such-thing-at-all-here`"), "{e}");
         let e = refusal(
             "E: Unable to correct problems, you have held broken packages.\n",
-            &["a".into(), "b".into()],
+            &["a", "b"],
         );
         assert!(e.message.starts_with("apt finds no way to have a, b together"), "{e}");
     }

@@ -91,13 +91,32 @@ rec {
     (lib.concatMap (roots: [ (baseOf roots) (normal roots) ]) sets));
 
   # One erofs image of packages, merged; `below` are the packages of the images it is stacked on.
-  layer = name: names: below:
+  layer = name: names: below: trees:
     build.run "layer-${name}" ./builders/layer.sh {
-      packages = map (package: unpacked.${package}) names;
+      packages = map (package: unpacked.${package}) names ++ trees;
       below = map (package: unpacked.${package}) below;
       libc = unpacked.libc6;
       erofsOptions = "-zlz4";
     };
+
+  # A Python package that Debian does not have, as a tree: fetched by Debian's own pip from the index that
+  # this machine's pip is configured with.
+  wheel = { name, version, file, sha256 }:
+    let
+      tools = map (package: unpacked.${package} or (throw "the lock file has no ${package}, by which ${name} is fetched"))
+        [ "python3.11-minimal" "libpython3.11-minimal" "libpython3.11-stdlib" "python3-pip" "ca-certificates" "libssl3" "libexpat1" "zlib1g" "libffi8" "libc6" "libbz2-1.0" "liblzma5" "libuuid1" "python3-setuptools" "python3-pkg-resources" "python3-distutils" "python3-wheel" ];
+      fetched = build.run (storeName file) ./builders/fetch-wheel.sh {
+        inherit name version file tools;
+        outputHashMode = "flat";
+        outputHashAlgo = "sha256";
+        outputHash = sha256;
+        impureEnvVars = [
+          "HOME" "XDG_CONFIG_HOME" "PIP_CONFIG_FILE" "PIP_INDEX_URL" "PIP_EXTRA_INDEX_URL" "PIP_FIND_LINKS" "PIP_CERT" "PIP_PROXY"
+          "PIP_TRUSTED_HOST" "PIP_DEFAULT_TIMEOUT" "http_proxy" "https_proxy" "all_proxy" "no_proxy" "SSL_CERT_FILE" "REQUESTS_CA_BUNDLE"
+        ];
+      };
+    in
+    build.run "python3-${lib.toLower name}-${version}" ./builders/unpack-wheel.sh { wheel = fetched; busybox = unpacked.busybox-static; };
 
   pkgs = known // builtins.mapAttrs (alias: name: known.${name} or (package name)) aliases // {
     inherit lib;

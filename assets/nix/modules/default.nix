@@ -15,5 +15,9 @@
   ./services/cron.nix
   ./services/dnsmasq.nix
   ./services/haproxy.nix
+  ./services/httpd.nix
+  ./services/nfs.nix
   ./services/nginx.nix
+  ./services/openssh.nix
+  ./services/postgresql.nix
 ]

@@ -18,12 +18,15 @@ let
   texts = lib.concatMap (entry: [ "${entry.source}" ]) (builtins.attrValues config.environment.etc)
     ++ [ config.system.activation ];
 
+  roots = packages.basePackages ++ [ config.boot.kernelPackage ] ++ config.system.extraPackages;
+  chosen = lib.concatMap named config.environment.systemPackages ++ lib.concatMap build.packagesIn texts;
+
   kernelPackage = lib.findFirst (name: builtins.match "linux-image-[0-9].*" name != null)
     (throw "no kernel is among the packages of ${config.boot.kernelPackage}")
     baseClosure;
 
-  layers = [ (packages.layer "base" baseClosure [ ]) ]
-    ++ lib.optional (extra != [ ]) (packages.layer "extra" extra baseClosure);
+  layers = [ (packages.layer "base" baseClosure [ ] [ ]) ]
+    ++ lib.optional (extra != [ ] || config.system.extraTrees != [ ]) (packages.layer "extra" extra baseClosure config.system.extraTrees);
 
   toplevel = build.linkTree "system-${config.networking.hostName}" [
     { path = "etc"; source = config.system.build.etc; }
@@ -69,6 +72,18 @@ in
         default = "";
         description = "Shell commands run before systemd at every start, with all file systems of the system in place.";
       };
+      standIns = mkOption {
+        type = types.listOf types.str;
+        default = [ ];
+        internal = true;
+        description = "Names of Debian packages that the services' packages depend on and that are left out, as long as the model itself asks for no package.";
+      };
+      extraTrees = mkOption {
+        type = types.listOf types.package;
+        default = [ ];
+        internal = true;
+        description = "Trees that are merged into the package image beside the Debian packages.";
+      };
       build = {
         requiredPackages = mkOption { type = types.listOf types.str; internal = true; description = "Names of the Debian packages that the machine needs."; };
         etc = mkOption { type = types.package; internal = true; description = "The tree below /etc."; };
@@ -84,8 +99,8 @@ in
 
   config = {
     system.build = {
-      requiredPackages = packages.normal (packages.basePackages ++ [ config.boot.kernelPackage ] ++ config.system.extraPackages
-        ++ lib.concatMap named config.environment.systemPackages ++ lib.concatMap build.packagesIn texts);
+      requiredPackages = packages.normal (roots ++ chosen
+        ++ lib.optionals (chosen == [ ]) (map (name: "!${name}") (lib.subtractLists roots config.system.standIns)));
 
       activationScript = build.writeScript "activate" ''
         #!/bin/sh

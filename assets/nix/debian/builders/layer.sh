@@ -2,16 +2,26 @@
 #
 # Files are hard links to the store where the file system allows it, so an existing file is never
 # written through: what is generated is removed first and made anew.
-tree=$TMPDIR/tree
-mkdir "$tree" "$out"
-link=-l
+#
+# The tree is made below $out, for links cannot lead to another file system, and removed at the end.
+mkdir "$out"
+tree=$out/tree
+mkdir "$tree"
 set -- $packages
 probe=$(find "$1/" -type f | head -n 1)
-ln "$probe" "$TMPDIR/probe" 2>/dev/null || link=
-count=$#
-for package in $packages; do set -- "$@" "$package/."; done
-shift "$count"
-cp -rP $link --remove-destination --no-preserve=all "$@" "$tree/"
+if ln "$probe" "$out/probe" 2>/dev/null; then
+  rm -f "$out/probe"
+  count=$#
+  for package in $packages; do set -- "$@" "$package/."; done
+  shift "$count"
+  cp -rPl --remove-destination --no-preserve=all "$@" "$tree/"
+else
+  # A build user may not link to files of others.
+  for package in $packages; do
+    cp -rP --remove-destination --no-preserve=ownership,timestamps "$package/." "$tree/"
+    find "$tree" -type d ! -perm -200 -exec chmod u+w {} +
+  done
+fi
 cd "$tree"
 mkdir -p usr/bin etc
 rm -rf boot var/cache
@@ -34,6 +44,10 @@ alternative usr/bin/nc usr/bin/nc.openbsd
 alternative usr/bin/nc usr/bin/nc.traditional
 alternative usr/bin/ping usr/bin/ping.iputils
 alternative usr/sbin/rmt usr/sbin/rmt-tar
+# PostgreSQL's programs, which Debian wraps to choose among versions.
+for program in usr/lib/postgresql/*/bin/*; do
+  if [ -e "$program" ] && [ ! -e "usr/bin/${program##*/}" ]; then ln -s "../../$program" "usr/bin/${program##*/}"; fi
+done
 if [ -d usr/share/ca-certificates ]; then
   mkdir -p etc/ssl/certs
   rm -f etc/ssl/certs/ca-certificates.crt
