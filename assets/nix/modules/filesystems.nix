@@ -27,6 +27,9 @@ let
   isDevice = entry: entry.device != null && lib.hasPrefix "/dev/" entry.device;
   optionsOf = entry: lib.concatStringsSep "," entry.options;
 
+  # mount.nfs asks a server that is still starting at growing intervals; a port is asked more often.
+  hostOf = entry: builtins.head (builtins.match "\\[?([^]/]*[^]:/])\\]?:/.*" entry.device);
+  waiting = entry: "wait-for-nfs-${lib.replaceStrings [ "." ":" ] [ "-" "-" ] (hostOf entry)}";
   service = entry: "mount-${lib.replaceStrings [ "/" ] [ "-" ] (lib.removePrefix "/" entry.mountPoint)}";
 in
 {
@@ -52,7 +55,8 @@ in
         options = optionsOf (entry // { options = lib.remove "defaults" entry.options ++ [ "_netdev" "retry=2" ]; });
         wantedBy = [ "remote-fs.target" ];
         before = [ "remote-fs.target" ];
-        after = [ "network-setup.service" "network.target" ];
+        after = [ "network-setup.service" "network.target" "${waiting entry}.service" ];
+        wants = [ "${waiting entry}.service" ];
         mountConfig.TimeoutSec = 150;
       })
       nfs
@@ -84,7 +88,20 @@ in
           ExecStop = "/usr/bin/umount ${entry.mountPoint}";
         };
       })
-      (builtins.filter isDevice local));
+      (builtins.filter isDevice local) ++ map
+      (entry: lib.nameValuePair (waiting entry) {
+        description = "Waiting for the NFS server ${hostOf entry}";
+        before = [ "remote-fs.target" ];
+        after = [ "network-setup.service" ];
+        serviceConfig.Type = "oneshot";
+        script = ''
+          for attempt in {1..300}; do
+            if (exec 3<>/dev/tcp/${hostOf entry}/2049) 2>/dev/null; then exit 0; fi
+            sleep 0.4
+          done
+        '';
+      })
+      nfs);
     systemd.upstreamWants = lib.optional (nfs != [ ]) "multi-user.target.wants/remote-fs.target";
   };
 }

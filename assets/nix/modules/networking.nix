@@ -125,6 +125,8 @@ in
     environment.etc = {
       "hostname".text = "${cfg.hostName}\n";
       "hosts".text = hosts + cfg.extraHosts;
+      # Rules of access in models speak of IPv4 addresses, so names lead to these first.
+      "gai.conf".text = "precedence ::ffff:0:0/96 100\n";
       "nsswitch.conf".text = ''
         passwd: files
         group: files

@@ -58,8 +58,10 @@ let
     LogFormat "%h %l %u %t \"%r\" %>s %b" common
     ${lib.optionalString (cfg.logFormat != "none") "CustomLog /var/log/httpd/access.log common"}
     StartServers 1
-    ServerLimit 4
+    ServerLimit ${toString ((cfg.maxClients + 15) / 16 + 1)}
     ThreadsPerChild 16
+    MinSpareThreads 4
+    MaxSpareThreads 32
     MaxRequestWorkers ${toString cfg.maxClients}
     KeepAlive On
     ${lib.optionalString (cfg.adminAddr != null) "ServerAdmin ${cfg.adminAddr}"}
@@ -142,11 +144,10 @@ in
     systemd.services.httpd = {
       description = "Apache";
       wantedBy = [ "multi-user.target" ];
-      after = [ "network-setup.service" "remote-fs.target" ];
+      after = [ "network-setup.service" ];
       restartTriggers = [ configuration ];
       serviceConfig = {
-        Type = "notify";
-        NotifyAccess = "all";
+        Type = "exec";
         RuntimeDirectory = "httpd";
         ExecStart = "/usr/sbin/apache2 -f ${configuration} -DFOREGROUND";
         ExecReload = "/usr/sbin/apache2 -f ${configuration} -k graceful";
@@ -158,7 +159,5 @@ in
         TimeoutStopSec = 10;
       };
     };
-    # Type=notify needs the module that tells systemd, which Debian builds in apache2-bin.
-    services.httpd.extraModules = [ "systemd" ];
   };
 }

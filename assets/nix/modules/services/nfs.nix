@@ -36,12 +36,14 @@ in
     (lib.mkIf (config.services.nfs.enable || cfg.enable) {
       # nfs-common names Python for a tool that is not used here.
       system.standIns = [ "python3" ];
+      environment.etc."tmpfiles.d/rpcbind.conf" = lib.mkIf (!config.services.rpcbind.enable) { source = "/dev/null"; };
     })
     (lib.mkIf cfg.enable {
       system.extraPackages = [ "nfs-kernel-server" ];
       environment.etc."exports".text = cfg.exports;
       environment.etc."nfs.conf".text = ''
         [nfsd]
+        vers2=n
         vers3=n
         vers4=y
         threads=${toString (if cfg.nproc == null then 4 else cfg.nproc)}
@@ -51,13 +53,27 @@ in
         ${cfg.extraNfsdConfig}
         [mountd]
         manage-gids=n
+        [general]
+        pipefs-directory=/run/rpc_pipefs
       '';
       systemd.tmpfiles.rules = [ "d /var/lib/nfs 0755 root root -" "d /var/lib/nfs/v4recovery 0755 root root -" "f /var/lib/nfs/etab 0644 root root -" "f /var/lib/nfs/rmtab 0644 root root -" ];
 
+      # Knows which clients there were, so that a server without any serves at once instead of waiting for
+      # them to claim their locks again.
+      systemd.services.nfsdcld = {
+        description = "NFS server's memory of its clients";
+        wantedBy = [ "multi-user.target" ];
+        preStart = ''
+          mkdir -p /run/rpc_pipefs /var/lib/nfs/nfsdcld
+          [ -d /run/rpc_pipefs/nfsd ] || { modprobe nfsd && mount -t rpc_pipefs sunrpc /run/rpc_pipefs; }
+        '';
+        serviceConfig = { ExecStart = "/usr/sbin/nfsdcld"; Type = "forking"; };
+      };
       systemd.services.nfs-server = {
         description = "NFS server";
         wantedBy = [ "multi-user.target" ];
-        after = [ "network-setup.service" "local-fs.target" ];
+        after = [ "network-setup.service" "local-fs.target" "nfsdcld.service" ];
+        wants = [ "nfsdcld.service" ];
         restartTriggers = [ cfg.exports ];
         serviceConfig = {
           Type = "oneshot";
@@ -81,7 +97,7 @@ in
         after = [ "nfs-server.service" ];
         requires = [ "nfs-server.service" ];
         partOf = [ "nfs-server.service" ];
-        serviceConfig.ExecStart = "/usr/sbin/rpc.mountd --foreground --no-nfs-version 3";
+        serviceConfig.ExecStart = "/usr/sbin/rpc.mountd --foreground --no-nfs-version 2 --no-nfs-version 3";
         serviceConfig.Restart = "on-failure";
       };
     })

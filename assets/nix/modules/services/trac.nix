@@ -41,7 +41,7 @@ let
           ({
             trac = { base_url = ""; };
             project = { inherit (project) name; descr = project.description; url = ""; };
-            logging = { log_type = "stderr"; log_level = "WARN"; };
+            logging = { log_type = "stderr"; log_level = "ERROR"; };
             header_logo = { src = ""; alt = project.name; link = ""; };
           } // lib.optionalAttrs (project.svnRepo != null) {
             components = { "tracopt.versioncontrol.svn.*" = "enabled"; };
@@ -166,8 +166,8 @@ in
               if [ ! -e ${lib.escapeShellArg project.svnRepo}/format ]; then
                 svnadmin create ${lib.escapeShellArg project.svnRepo}
                 echo ${lib.escapeShellArg project.name} > /run/trac/README
-                svnmucc -q -m "The project's first files" -U file://${lib.escapeShellArg project.svnRepo} \
-                  mkdir trunk mkdir branches mkdir tags put /run/trac/README trunk/README
+                svnmucc -m "The project's first files" -U file://${lib.escapeShellArg project.svnRepo} \
+                  mkdir trunk mkdir branches mkdir tags put /run/trac/README trunk/README >/dev/null
               fi
             ''}
           '')
