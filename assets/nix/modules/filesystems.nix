@@ -28,7 +28,7 @@ let
   optionsOf = entry: lib.concatStringsSep "," entry.options;
 
   # mount.nfs asks a server that is still starting at growing intervals; a port is asked more often.
-  hostOf = entry: builtins.head (builtins.match "\\[?([^]/]*[^]:/])\\]?:/.*" entry.device);
+  hostOf = entry: lib.replaceStrings [ "[" "]" ] [ "" "" ] (builtins.head (builtins.match "(.+):/.*" entry.device));
   waiting = entry: "wait-for-nfs-${lib.replaceStrings [ "." ":" ] [ "-" "-" ] (hostOf entry)}";
   service = entry: "mount-${lib.replaceStrings [ "/" ] [ "-" ] (lib.removePrefix "/" entry.mountPoint)}";
 in
@@ -57,7 +57,8 @@ in
         before = [ "remote-fs.target" ];
         after = [ "network-setup.service" "network.target" "${waiting entry}.service" ];
         wants = [ "${waiting entry}.service" ];
-        mountConfig.TimeoutSec = 150;
+        # A machine that is shut down together with its server must not wait for it.
+        mountConfig = { TimeoutSec = 150; LazyUnmount = true; ForceUnmount = true; };
       })
       nfs
     ++ map

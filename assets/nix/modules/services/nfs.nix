@@ -32,11 +32,14 @@ in
   options.services.rpcbind.enable = mkEnableOption "the port mapper, which NFS version 4 does not need";
 
   config = lib.mkMerge [
+    {
+      # The rule of a package that only comes along, about a user that does not exist.
+      environment.etc."tmpfiles.d/rpcbind.conf" = lib.mkIf (!config.services.rpcbind.enable) { source = "/dev/null"; };
+    }
     (lib.mkIf config.services.nfs.enable { system.extraPackages = [ "nfs-common" ]; })
     (lib.mkIf (config.services.nfs.enable || cfg.enable) {
       # nfs-common names Python for a tool that is not used here.
       system.standIns = [ "python3" ];
-      environment.etc."tmpfiles.d/rpcbind.conf" = lib.mkIf (!config.services.rpcbind.enable) { source = "/dev/null"; };
     })
     (lib.mkIf cfg.enable {
       system.extraPackages = [ "nfs-kernel-server" ];
@@ -58,47 +61,49 @@ in
       '';
       systemd.tmpfiles.rules = [ "d /var/lib/nfs 0755 root root -" "d /var/lib/nfs/v4recovery 0755 root root -" "f /var/lib/nfs/etab 0644 root root -" "f /var/lib/nfs/rmtab 0644 root root -" ];
 
-      # Knows which clients there were, so that a server without any serves at once instead of waiting for
-      # them to claim their locks again.
-      systemd.services.nfsdcld = {
-        description = "NFS server's memory of its clients";
-        wantedBy = [ "multi-user.target" ];
-        preStart = ''
-          mkdir -p /run/rpc_pipefs /var/lib/nfs/nfsdcld
-          [ -d /run/rpc_pipefs/nfsd ] || { modprobe nfsd && mount -t rpc_pipefs sunrpc /run/rpc_pipefs; }
-        '';
-        serviceConfig = { ExecStart = "/usr/sbin/nfsdcld"; Type = "forking"; };
-      };
-      systemd.services.nfs-server = {
-        description = "NFS server";
-        wantedBy = [ "multi-user.target" ];
-        after = [ "network-setup.service" "local-fs.target" "nfsdcld.service" ];
-        wants = [ "nfsdcld.service" ];
-        restartTriggers = [ cfg.exports ];
-        serviceConfig = {
-          Type = "oneshot";
-          RemainAfterExit = true;
-          ExecStop = [ "/usr/sbin/rpc.nfsd 0" "/usr/sbin/exportfs -au" ];
-        };
-        reload = "/usr/sbin/exportfs -ra";
+      systemd.services.nfs-prepare = {
+        description = "NFS server's file systems and exported directories";
+        after = [ "network-setup.service" "local-fs.target" ];
+        serviceConfig = { Type = "oneshot"; RemainAfterExit = true; };
         script = ''
           ${lib.optionalString cfg.createMountPoints (lib.concatMapStrings (directory: ''
             [ -e ${lib.escapeShellArg directory} ] || mkdir -p -m 1777 ${lib.escapeShellArg directory}
           '') directories)}
           modprobe nfsd
+          mkdir -p /run/rpc_pipefs /var/lib/nfs/nfsdcld
           [ -e /proc/fs/nfsd/threads ] || mount -t nfsd nfsd /proc/fs/nfsd
-          exportfs -ra
-          rpc.nfsd
+          [ -d /run/rpc_pipefs/nfsd ] || mount -t rpc_pipefs sunrpc /run/rpc_pipefs
         '';
       };
+      # Knows which clients there were, so that a server without any serves at once instead of waiting for
+      # them to claim their locks again.
+      systemd.services.nfsdcld = {
+        description = "NFS server's memory of its clients";
+        after = [ "nfs-prepare.service" ];
+        requires = [ "nfs-prepare.service" ];
+        serviceConfig = { ExecStart = "/usr/sbin/nfsdcld"; Type = "forking"; };
+      };
+      # Must answer before the kernel serves: a client that comes in between is told to wait, and waits long.
       systemd.services.nfs-mountd = {
-        description = "NFS server's knowledge of its clients";
+        description = "NFS server's knowledge of its exports";
+        after = [ "nfs-prepare.service" ];
+        requires = [ "nfs-prepare.service" ];
+        serviceConfig = { ExecStart = "/usr/sbin/rpc.mountd --no-nfs-version 2 --no-nfs-version 3"; Type = "forking"; };
+      };
+      systemd.services.nfs-server = {
+        description = "NFS server";
         wantedBy = [ "multi-user.target" ];
-        after = [ "nfs-server.service" ];
-        requires = [ "nfs-server.service" ];
-        partOf = [ "nfs-server.service" ];
-        serviceConfig.ExecStart = "/usr/sbin/rpc.mountd --foreground --no-nfs-version 2 --no-nfs-version 3";
-        serviceConfig.Restart = "on-failure";
+        after = [ "nfs-prepare.service" "nfsdcld.service" "nfs-mountd.service" ];
+        requires = [ "nfs-prepare.service" "nfs-mountd.service" ];
+        wants = [ "nfsdcld.service" ];
+        restartTriggers = [ cfg.exports ];
+        serviceConfig = {
+          Type = "oneshot";
+          RemainAfterExit = true;
+          ExecStart = [ "/usr/sbin/exportfs -ra" "/usr/sbin/rpc.nfsd" ];
+          ExecReload = "/usr/sbin/exportfs -ra";
+          ExecStop = [ "/usr/sbin/rpc.nfsd 0" "/usr/sbin/exportfs -au" ];
+        };
       };
     })
     (lib.mkIf config.services.rpcbind.enable {

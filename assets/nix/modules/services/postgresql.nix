@@ -1,11 +1,20 @@
 # PostgreSQL, with databases and users made at the first start.
 { config, lib, diorama, ... }:
 let
-  inherit (diorama) build;
+  inherit (diorama) build packages;
   inherit (lib) mkOption mkEnableOption types;
   cfg = config.services.postgresql;
   version = "15";
   bin = "/usr/lib/postgresql/${version}/bin";
+
+  # An empty cluster made when the image was built.
+  template = "/usr/share/diorama/postgresql-${version}.tar";
+  closure = packages.closureOf config.system.build.requiredPackages;
+  cluster = build.run "postgresql-cluster" ../../debian/builders/initdb.sh {
+    inherit version;
+    packages = map (name: packages.unpacked.${name}) closure;
+    postgresql = packages.unpacked."postgresql-${version}";
+  };
 
   # The paper writes `host ... ADDRESS trust` for "every database, every user, that one machine".
   completed = lib.concatMapStringsSep "\n"
@@ -111,6 +120,7 @@ in
     system.extraPackages = [ "postgresql-${version}" ];
     # A compiler for queries and tools of Debian's packaging: a third of the download, and not used here.
     system.standIns = [ "libllvm14" "locales" "postgresql-client-common" "postgresql-common" "ssl-cert" ];
+    system.extraTrees = [ cluster ];
     users.users.postgres = { isSystemUser = true; group = "postgres"; home = "/var/lib/postgresql"; shell = "/bin/bash"; uid = lib.mkDefault 71; };
     users.groups.postgres.gid = lib.mkDefault 71;
 
@@ -140,7 +150,12 @@ in
       preStart = ''
         if [ ! -e "$PGDATA/PG_VERSION" ]; then
           rm -rf "$PGDATA"
-          ${bin}/initdb -U postgres --no-sync --locale=C.UTF-8 --encoding=UTF8 --auth=peer ${lib.escapeShellArgs cfg.initdbArgs} -D "$PGDATA" >/dev/null
+          if [ -e ${template} ] ${lib.optionalString (cfg.initdbArgs != [ ]) "&& false"}; then
+            mkdir -m 0700 "$PGDATA"
+            tar -C "$PGDATA" -xf ${template}
+          else
+            ${bin}/initdb -U postgres --no-sync --locale=C.UTF-8 --encoding=UTF8 --auth=peer ${lib.escapeShellArgs cfg.initdbArgs} -D "$PGDATA" >/dev/null
+          fi
           touch "$PGDATA/.first-start"
         fi
         ln -sfn ${configuration} "$PGDATA/postgresql.conf"

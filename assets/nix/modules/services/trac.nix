@@ -1,7 +1,7 @@
 # Trac behind Apache: a subservice of services.httpd, as the paper has it, or services.trac.projects.
 #
-#   trac-setup   waits for the database server and the repository's file system, makes what is missing
-#   httpd        serves it through mod_wsgi, loading Trac's code while trac-setup is still waiting
+#   trac-setup   waits for the database server and the repository's file system, makes what is missing there
+#   httpd        loads Trac's code meanwhile; then makes the environments, and serves them through mod_wsgi
 { config, lib, diorama, ... }:
 let
   inherit (diorama) build packages;
@@ -56,23 +56,49 @@ let
     (project: { inherit (project) name path uri ini svnRepo adminUsers; database = project.db; })
     prepared));
 
-  wsgi = build.writeText "trac.wsgi" ''
-    import os
+  setup = build.runCommand "trac-setup" { source = ../../../guest/trac_setup.py; } ''mkdir "$out" && cp "$source" "$out/trac_setup.py"'';
 
+  wsgi = build.writeText "trac.wsgi" ''
+    import json
+    import os
+    import sys
+    import threading
+    import time
+    import traceback
+
+    sys.path.insert(0, '${setup}')
     os.environ[${if single then "'TRAC_ENV'" else "'TRAC_ENV_PARENT_DIR'"}] = '${if single then (builtins.head prepared).path else state}'
-    READY = '/run/trac/ready'
     WAITING = b"""<!DOCTYPE html><html><head><meta http-equiv="refresh" content="2"><title>Trac</title></head>
     <body><p>Trac is being set up: it waits for its database and its repository.</p></body></html>
     """
+    ready = threading.Event()
 
     import trac.web.main
-    # What the first page needs, loaded before somebody waits for it.
+    # What the first page needs, loaded while the machine still waits for others.
     import trac.db.postgres_backend, trac.wiki.web_ui, trac.timeline.web_ui, trac.ticket.web_ui, trac.ticket.query
     import trac.versioncontrol.web_ui, trac.search.web_ui, trac.web.auth, trac.web.chrome, trac.loader
+    import trac_setup
+
+
+    def set_up():
+        while not os.path.exists('/run/trac/prepared'):
+            time.sleep(0.2)
+        while not ready.is_set():
+            try:
+                with open('${json}') as file:
+                    for project in json.load(file):
+                        trac_setup.set_up(project)
+                ready.set()
+            except Exception:
+                traceback.print_exc()
+                time.sleep(2)
+
+
+    threading.Thread(target=set_up, daemon=True).start()
 
 
     def application(environ, start_response):
-        if not os.path.exists(READY):
+        if not ready.is_set():
             start_response('503 Service Unavailable', [('Content-Type', 'text/html'), ('Retry-After', '2')])
             return [WAITING]
         return trac.web.main.dispatch_request(environ, start_response)
@@ -147,7 +173,7 @@ in
       ];
 
       systemd.services.trac-setup = {
-        description = "Trac's databases, repositories and environments";
+        description = "Trac's databases and repositories";
         wantedBy = [ "multi-user.target" ];
         after = [ "network-setup.service" ];
         unitConfig.RequiresMountsFor = map (project: project.svnRepo) (builtins.filter (project: project.svnRepo != null) prepared);
@@ -172,8 +198,7 @@ in
             ''}
           '')
           prepared + ''
-          python3 ${../../../guest/trac-setup.py} ${json}
-          touch /run/trac/ready
+          touch /run/trac/prepared
         '';
         serviceConfig = {
           Type = "oneshot";

@@ -2,10 +2,8 @@
 #
 # A project's directory and its database are on different machines, and either may have been thrown away
 # while the other lasts: what is there is kept, what is missing is made.
-import json
 import os
 import shutil
-import sys
 
 from trac.db.api import DatabaseManager
 from trac.env import Environment
@@ -76,8 +74,3 @@ def set_up(project):
         RepositoryManager(env).get_repository('').sync()
     open(os.path.join(path, 'conf', 'complete'), 'w').close()
     env.shutdown()
-
-
-with open(sys.argv[1]) as file:
-    for project in json.load(file):
-        set_up(project)
