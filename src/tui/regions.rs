@@ -137,8 +137,8 @@ fn side_width(state: &State) -> u16 {
 /// Columns the reachability matrix wants.
 fn matrix_width(state: &State) -> u16 {
     let longest = state.view.nodes.iter().map(|n| n.name.chars().count()).max().unwrap_or(0);
-    let column = longest.clamp(3, 6) + 1;
-    count(longest.clamp(8, 14) + 4 + column * state.view.nodes.len())
+    let column = longest.clamp(3, if state.view.nodes.len() > 5 { 6 } else { 12 }) + 1;
+    count(longest.clamp(8, 14) + 6 + column * state.view.nodes.len())
 }
 
 /// Places tiles: all in a grid while each is big enough to read, else the focused one large and

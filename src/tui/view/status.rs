@@ -4,6 +4,7 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::{clip, put};
@@ -21,23 +22,26 @@ pub(super) fn draw(state: &State, area: Rect, buf: &mut Buffer) {
     };
     let mut spans = vec![Span::styled(word, style), Span::raw(" ")];
     let width = usize::from(area.width);
-    if let Some((until, bad, text)) = &state.notice
-        && *until > state.now
-    {
-        let (mark, style) = if *bad { ("✕ ", t.bad) } else { ("", t.ok) };
-        spans.push(Span::styled(clip(&format!("{mark}{text}"), width.saturating_sub(word.len() + 2)), style));
-        put(buf, area, 0, &Line::from(spans));
-        return;
-    }
     if state.mode == Mode::Console {
+        // The way out is always shown; what else there is to say comes after it.
         let key = state.escape_key();
         let node = state.focused().map(|t| t.node.clone()).unwrap_or_default();
         spans.push(Span::styled(key.clone(), t.key));
-        let armed = if state.escape_armed { "  (again: send it)" } else { "" };
-        spans.push(Span::styled(
-            format!(" leaves; every other key goes to {node}; {key} twice sends it{armed}"),
-            t.dim,
-        ));
+        match notice(state) {
+            Some((text, style)) => {
+                spans.push(Span::styled(" leaves  ", t.dim));
+                spans.push(Span::styled(text, style));
+            }
+            None => {
+                let text = format!(" leaves; every other key goes to {node}; {key} twice sends it");
+                spans.push(Span::styled(text, t.dim));
+            }
+        }
+        put(buf, area, 0, &Line::from(spans));
+        return;
+    }
+    if let Some((text, style)) = notice(state) {
+        spans.push(Span::styled(clip(&text, width.saturating_sub(word.len() + 2)), style));
         put(buf, area, 0, &Line::from(spans));
         return;
     }
@@ -56,6 +60,13 @@ pub(super) fn draw(state: &State, area: Rect, buf: &mut Buffer) {
         spans.push(Span::styled(format!("{}  ", command.hint), t.dim));
     }
     put(buf, area, 0, &Line::from(spans));
+}
+
+/// What there is to say now.
+fn notice(state: &State) -> Option<(String, Style)> {
+    let (until, bad, text) = state.notice.as_ref()?;
+    let (mark, style) = if *bad { ("✕ ", state.theme.bad) } else { ("", state.theme.ok) };
+    (*until > state.now).then(|| (format!("{mark}{text}"), style))
 }
 
 /// The commands worth a place on the line, the most useful where the focus is first.
