@@ -10,11 +10,13 @@
 //! Invariant: `update` and `draw` are pure; only `run` knows terminals, sockets and clocks.
 
 pub mod commands;
+mod console_acts;
 pub mod docs;
 mod encode;
 pub mod keymap;
 mod layer;
 mod mouse;
+mod moving;
 mod msg;
 mod outside;
 mod perform;

@@ -6,11 +6,12 @@ use bytes::Bytes;
 use ratatui::crossterm::event::{KeyEvent, KeyEventKind};
 
 use super::commands::Act;
+use super::console_acts::send_escape;
 use super::encode;
 use super::keymap::{Key, Scope};
 use super::layer::{Layer, Outcome};
 use super::msg::{Leave, Msg, Req};
-use super::perform::{perform, run, send_escape};
+use super::perform::{perform, run};
 use super::state::{Mode, Panel, State};
 use super::tile::Stream;
 use super::{mouse, server};
