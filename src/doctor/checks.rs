@@ -133,11 +133,18 @@ pub const CHECKS: &[Check] = &[
         look: Look::Program("dpkg-deb"),
     },
     Check {
-        name: "cpio",
+        name: "perl",
         purpose: "packs the machines' first file system",
         need: Need::Models,
-        package: Some("cpio"),
-        look: Look::Program("cpio"),
+        package: Some("perl-base"),
+        look: Look::Program("perl"),
+    },
+    Check {
+        name: "xz",
+        purpose: "unpacks kernels",
+        need: Need::Models,
+        package: Some("xz-utils"),
+        look: Look::Program("xz"),
     },
     Check {
         name: "python3",
@@ -328,7 +335,7 @@ mod tests {
             (&[][..], &[][..]),
             (&["nix-instantiate", "nix-store"][..], &["nix-bin"][..]),
             (&["QEMU"][..], &["qemu-system-x86", "qemu-utils"][..]),
-            (&["QEMU", "qemu-img", "cpio"][..], &["qemu-system-x86", "qemu-utils", "cpio"][..]),
+            (&["QEMU", "qemu-img", "xz"][..], &["qemu-system-x86", "qemu-utils", "xz-utils"][..]),
             (&["accelerator", "build users"][..], &[][..]),
         ] {
             assert_eq!(missing_packages(&missing(names)), expected, "{names:?}");

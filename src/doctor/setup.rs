@@ -201,7 +201,7 @@ mod tests {
         assert!(lines[3].contains("'Nix build user'"));
         assert!(plan(&reports(&[]), true, true, true).is_empty());
         assert!(plan(&reports(&[]), false, false, true).is_empty(), "a private store needs no users");
-        let one = plan(&reports(&["cpio"]), false, false, true);
-        assert_eq!(one.command_lines(true), ["sudo apt-get install --yes --no-install-recommends cpio"]);
+        let one = plan(&reports(&["xz"]), false, false, true);
+        assert_eq!(one.command_lines(true), ["sudo apt-get install --yes --no-install-recommends xz-utils"]);
     }
 }
