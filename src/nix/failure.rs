@@ -35,11 +35,30 @@ pub fn evaluation(messages: &[Message], ours: &Path, show_trace: bool) -> String
         (None, Some(place)) => out.push_str(&shown(place)),
         (None, None) => {}
     }
+    for context in contexts(error) {
+        out.push_str(&format!("\n  {context}"));
+    }
     if let Some(hint) = did_you_mean(&error.text).filter(|h| !cause.contains(h)) {
         out.push_str(&format!("\n{hint}"));
     }
     if cause.contains("infinite recursion") {
         out.push_str("\nTwo definitions wait for each other; `--show-trace` shows the whole way round.");
+    }
+    out
+}
+
+/// How many steps on the way to an error are shown.
+const CONTEXTS: usize = 5;
+
+/// What the program's own Nix files say about the way to an error: which definition of which option of
+/// which machine, the nearest first.
+fn contexts(error: &Message) -> Vec<String> {
+    let mut out: Vec<String> = Vec::new();
+    for frame in error.trace.iter().filter(|f| f.text.starts_with("while evaluating node ")) {
+        let text = frame.text.trim_end_matches(':').to_owned();
+        if out.len() < CONTEXTS && !text.contains("<unknown file>") && !out.contains(&text) {
+            out.push(text);
+        }
     }
     out
 }
@@ -165,6 +184,12 @@ mod tests {
             trace: vec![
                 Frame { text: "while evaluating".into(), place: place("/home/me/network.nix") },
                 Frame { text: "while calling".into(), place: place("/assets/nix/lib/modules.nix") },
+                Frame { text: "while evaluating node b: the option `x.y':".into(), place: None },
+                Frame { text: "while evaluating node b: the option `x.y':".into(), place: None },
+                Frame {
+                    text: "while evaluating node a: a definition in `<unknown file>'".into(),
+                    place: None,
+                },
             ],
         };
         assert!(wants_trace(std::slice::from_ref(&error), Path::new("/assets")));

@@ -20,3 +20,6 @@ pub use command::{NodeConfig, SocketPaths, command_line};
 pub use features::{Accel, Features, OLDEST, Qemu, Version};
 pub use find::{FindError, find, on_path};
 pub use script::{run_script, script_environment, user_netdev};
+
+#[cfg(test)]
+mod live_tests;
