@@ -16,6 +16,8 @@ pub const VERSION: u8 = 1;
 /// Bytes of a nonce.
 pub const NONCE: usize = 16;
 
+/// Bytes that are kept of a text for people.
+const MOST_TEXT: usize = 4096;
 const LENGTH: usize = 4;
 /// Type and id, which the length counts.
 const BODY: usize = 5;
@@ -228,11 +230,16 @@ pub fn decode(bytes: &[u8]) -> Result<Option<(u32, FromGuest, usize)>, BadFrame>
         (9, bytes) => FromGuest::Output(Stream::Stderr, bytes.to_vec()),
         (10, [0, code]) => FromGuest::Exit(ExitStatus::Exited(*code)),
         (10, [1, signal]) => FromGuest::Exit(ExitStatus::Killed(*signal)),
-        (11, text) => FromGuest::Fail(String::from_utf8_lossy(&text[..text.len().min(4096)]).into_owned()),
+        (11, text) => FromGuest::Fail(harmless(&text[..text.len().min(MOST_TEXT)])),
         (12, &[a, b, c, d]) => FromGuest::StdinAck(u32::from_be_bytes([a, b, c, d])),
         _ => return Err(BadFrame::Payload { kind, length: payload.len() }),
     };
     Ok(Some((id, frame, LENGTH + length)))
+}
+
+/// A guest's words for people, without anything that a terminal obeys.
+fn harmless(text: &[u8]) -> String {
+    String::from_utf8_lossy(text).trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -290,6 +297,8 @@ mod tests {
         check(b"\0\0\0\x07\x0a\0\0\0\x07\0\x03", Ok(Some((7, FromGuest::Exit(ExitStatus::Exited(3)), 11))));
         check(b"\0\0\0\x07\x0a\0\0\0\x07\x01\x09", Ok(Some((7, FromGuest::Exit(ExitStatus::Killed(9)), 11))));
         check(b"\0\0\0\x07\x0b\0\0\0\x07no", Ok(Some((7, FromGuest::Fail("no".to_owned()), 11))));
+        let evil = b"\0\0\0\x0c\x0b\0\0\0\x07no\x1b[2J\n";
+        check(evil, Ok(Some((7, FromGuest::Fail("no [2J".to_owned()), 16))));
         check(b"\0\0\0\x09\x0c\0\0\0\x07\0\0\x01\0", Ok(Some((7, FromGuest::StdinAck(256), 13))));
         check(b"\0\0\0\x09\x0c\0\0\0\x07\0\0\x01", Ok(None));
         check(b"\0\0\0", Ok(None));

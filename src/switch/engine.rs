@@ -21,7 +21,7 @@ use super::core::{Core, Egress, Fate, Slot};
 use super::framing::{LONGEST, Piece};
 use super::handle::{Command, Plug, PortConfig, Shared, SwitchEvent};
 use super::plug::{Kind, Link, Stream, Vde, receive};
-use super::vde_dir::{VdeDir, connect_now};
+use super::vde_dir::{VdeDir, can_be_address, connect_now};
 use super::{Millis, PortId};
 
 /// Counters are published at most this often, in milliseconds, by a switch of a few ports.
@@ -296,12 +296,16 @@ impl Engine {
 
     fn add_port(&mut self, id: PortId, config: PortConfig) {
         let name = format!("{}.{}", config.node, config.interface);
+        let Plug::QemuStream { path } = config.plug;
+        if let Err(error) = can_be_address(&path) {
+            (self.events)(SwitchEvent::Refused { port: id, why: error.to_string() });
+            return;
+        }
         let Some(slot) = self.core.add_port(id, config.vlan, name) else {
             let why = format!("the switch has its {} ports already", super::core::MOST_PORTS);
             (self.events)(SwitchEvent::Refused { port: id, why });
             return;
         };
-        let Plug::QemuStream { path } = config.plug;
         let kind = Kind::Stream(Stream::new(path, self.now));
         self.put(slot, Link::new(id, 0, kind));
         self.connect(slot);

@@ -242,6 +242,17 @@ fn a_socket_that_appears_late_is_connected_and_nonsense_ends_a_connection() {
 }
 
 #[test]
+fn a_path_that_no_socket_can_have_is_refused() {
+    let bench = Bench::new();
+    let port = bench.add(&"long".repeat(40), 1);
+    let event = bench.wait(|event| matches!(event, SwitchEvent::Refused { .. }));
+    let SwitchEvent::Refused { port: refused, why } = event else { unreachable!("it was just matched") };
+    assert_eq!(refused, port);
+    assert!(why.contains("XDG_RUNTIME_DIR"), "{why}");
+    assert_eq!(bench.switch.exact().unwrap().ports, []);
+}
+
+#[test]
 fn counters_are_published_without_being_asked_for() {
     let bench = Bench::new();
     let (a, mut peer_a) = bench.join("a", 1);

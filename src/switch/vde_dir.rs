@@ -106,6 +106,15 @@ fn sweep(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether a path is short enough for a socket: one that is not can never be connected.
+pub(super) fn can_be_address(path: &Path) -> io::Result<()> {
+    let wrong = |error: nix::Error| {
+        let way_out = "a shorter runtime directory (XDG_RUNTIME_DIR) or network name helps";
+        io::Error::other(format!("{} cannot be a socket: {error}; {way_out}", path.display()))
+    };
+    UnixAddr::new(path).map(drop).map_err(wrong)
+}
+
 /// Connects to a listening stream socket without ever waiting.
 pub(super) fn connect_now(path: &Path) -> io::Result<UnixStream> {
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
