@@ -13,7 +13,7 @@ let
     backend = import ../../assets/nix/debian {
       inherit lib;
       lock = null;
-      mirrors.names = builtins.toFile "names.json" (builtins.toJSON [ "nginx" "haproxy" "curl" "htop" ]);
+      mirrors.names = builtins.toFile "names.json" (builtins.toJSON [ "nginx" "haproxy" "curl" "htop" "dnsmasq-base" ]);
       system = builtins.currentSystem;
     };
     why = "a test";

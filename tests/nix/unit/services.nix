@@ -30,6 +30,26 @@ in
       [ 2 ]
     ];
   };
+  "Figure 1 verbatim on the real guest system: the machines of its modern form" = {
+    expr =
+      let
+        old = real (examples + "/trac/figure-1.nix");
+        new = real (examples + "/trac/network.nix");
+        same = f: builtins.mapAttrs (n: c: f c == f new.${n}) old;
+      in
+      [
+        (builtins.attrNames old)
+        (same (c: c.system.build.requiredPackages))
+        (same (c: c.networking.extraHosts))
+        (same (c: builtins.attrNames c.systemd.services))
+        (same (c: c.fileSystems))
+        (same (c: c.services.trac.projects))
+        (map (p: lib.any (lib.hasPrefix p) (roots old.webserver)) [ "apache2" "nfs-common" ])
+      ];
+    expected =
+      let yes = lib.genAttrs [ "postgresql" "storage" "webserver" ] (_: true); in
+      [ (builtins.attrNames yes) yes yes yes yes yes [ true true ] ];
+  };
   "ten nodes" = {
     expr = let n = real (examples + "/ten-nodes/network.nix"); in [
       (builtins.length (builtins.attrNames n))
