@@ -5,7 +5,7 @@
   network = {
     storage = { webserver, ... }: {
       services.nfs.server.enable = true;
-      services.nfs.server.exports = "/repos ${webserver.networking.hostName}(rw,no_subtree_check)";
+      services.nfs.server.exports = "/repos ${webserver.networking.hostName}(rw)";
       networking.firewall.allowedTCPPorts = [ 2049 ];
     };
 

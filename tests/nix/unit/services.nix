@@ -42,7 +42,7 @@ in
         (same (c: c.system.build.requiredPackages))
         (same (c: c.networking.extraHosts))
         (same (c: builtins.attrNames c.systemd.services))
-        (same (c: c.fileSystems))
+        (same (c: builtins.mapAttrs (_: e: "${e.source}") c.environment.etc))
         (same (c: c.services.trac.projects))
         (map (p: lib.any (lib.hasPrefix p) (roots old.webserver)) [ "apache2" "nfs-common" ])
       ];
