@@ -8,6 +8,8 @@ use std::process::{Child, Command, Stdio};
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 
+use super::super::codec::{BadExec, Size};
+use super::super::command::DEFAULT_WINDOW;
 use super::*;
 
 /// How long a test waits for what must come; only a failing one waits so long.

@@ -1,8 +1,8 @@
 //! The host's side of the agent that gives a root shell in a clone.
 //!
 //! [`codec`] and [`channel`] are pure: frames, and the rules of one conversation. [`client`] is the
-//! task that holds the connection to QEMU's socket, begins a new conversation whenever the old one
-//! ends, and gives each command its streams.
+//! task that holds the connection to QEMU's socket and begins a new conversation whenever the old one
+//! ends; [`command`] is what its callers hold.
 //!
 //! Invariant: the guest is hostile; it may end the conversation, never harm the host or stall another
 //! command's streams.
@@ -10,9 +10,9 @@
 pub mod channel;
 pub mod client;
 pub mod codec;
+pub mod command;
 
 pub use channel::ChannelError;
-pub use client::{
-    AgentClient, AgentState, Control, ExecError, ExecHandle, ExecRequest, Output, OutputStream, StdinSink,
-};
+pub use client::{AgentClient, AgentState};
 pub use codec::{ExitStatus, Size, Stream};
+pub use command::{Control, ExecError, ExecHandle, ExecRequest, Output, OutputStream, StdinSink};

@@ -8,20 +8,24 @@
 //! Invariant: nothing here blocks but the wait itself; a port that takes nothing keeps its own queue
 //! and costs the others nothing.
 
+mod doors;
+mod token;
+
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, mpsc};
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
+use self::doors::{Door, Pending};
+use self::token::Token;
 use super::core::{Core, Egress, Fate, Slot};
 use super::framing::{LONGEST, Piece};
 use super::handle::{Command, Plug, PortConfig, Shared, SwitchEvent};
 use super::plug::{Kind, Link, Stream, Vde, receive};
-use super::vde_dir::{VdeDir, can_be_address, connect_now};
+use super::vde_dir::{can_be_address, connect_now};
 use super::{Millis, PortId};
 
 /// Counters are published at most this often, in milliseconds, by a switch of a few ports.
@@ -32,47 +36,6 @@ const PAIRS_A_MILLISECOND: usize = 1_000;
 const AGE_EVERY: u64 = 30_000;
 /// Datagrams read from one port before the others have their turn.
 const DATAGRAMS: usize = 64;
-/// A VDE plug that connected has this long to say what it wants.
-const HANDSHAKE: u64 = 5_000;
-/// VDE plugs that may be connected without having said what they want.
-const MOST_PENDING: usize = 64;
-/// How long a directory's door stays shut when no more descriptors can be had.
-const SHUT: u64 = 1_000;
-
-/// What an epoll event is about: a tag, a slot or index, a serial number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Token {
-    Wake,
-    Data(Slot, u32),
-    Ctl(Slot, u32),
-    Door(usize),
-    Pending(u32),
-}
-
-impl Token {
-    fn pack(self) -> u64 {
-        let join = |tag: u64, slot: usize, serial: u32| tag << 56 | (slot as u64) << 32 | u64::from(serial);
-        match self {
-            Self::Wake => 0,
-            Self::Data(slot, serial) => join(1, slot.0, serial),
-            Self::Ctl(slot, serial) => join(2, slot.0, serial),
-            Self::Door(index) => join(3, index, 0),
-            Self::Pending(serial) => join(4, 0, serial),
-        }
-    }
-
-    fn unpack(data: u64) -> Self {
-        let slot = (data >> 32 & 0xff_ffff) as usize;
-        let serial = data as u32;
-        match data >> 56 {
-            1 => Self::Data(Slot(slot), serial),
-            2 => Self::Ctl(Slot(slot), serial),
-            3 => Self::Door(slot),
-            4 => Self::Pending(serial),
-            _ => Self::Wake,
-        }
-    }
-}
 
 /// The thread's state.
 pub(super) struct Engine {
@@ -94,19 +57,6 @@ pub(super) struct Engine {
     dirty: Vec<Slot>,
     egress: Vec<Egress>,
     datagram: Vec<u8>,
-}
-
-/// A VDE directory, and until when its door stays shut.
-struct Door {
-    dir: VdeDir,
-    shut_until: Option<Millis>,
-}
-
-/// A VDE plug that has not said what it wants.
-struct Pending {
-    ctl: UnixStream,
-    door: usize,
-    until: Millis,
 }
 
 impl Engine {
@@ -169,10 +119,8 @@ impl Engine {
     /// Milliseconds until something is due by itself.
     fn wait(&self) -> u64 {
         let tries = self.streams_to_connect().map(|(_, at)| at);
-        let handshakes = self.pending.values().map(|pending| pending.until);
-        let doors = self.doors.iter().filter_map(|door| door.shut_until);
         let age = self.core.remembers().then_some(self.age_at);
-        let due = tries.chain(handshakes).chain(doors).chain(age).chain(self.publish_at).min();
+        let due = tries.chain(self.doors_due()).chain(age).chain(self.publish_at).min();
         // One more, since the clock's milliseconds are rounded down and an early wake-up is a wasted one.
         due.map_or(60_000, |due| if due <= self.now { 0 } else { due.since(self.now).0 + 1 })
     }
@@ -191,13 +139,7 @@ impl Engine {
         for slot in due {
             self.connect(slot);
         }
-        self.pending.retain(|_, pending| pending.until > now);
-        for index in 0..self.doors.len() {
-            if self.doors[index].shut_until.is_some_and(|until| until <= now) {
-                self.doors[index].shut_until = None;
-                self.watch_door(index);
-            }
-        }
+        self.door_timers();
         if self.age_at <= now {
             self.core.expire(now);
             self.age_at = now.plus(AGE_EVERY);
@@ -280,10 +222,7 @@ impl Engine {
                     }
                 }
                 Command::SetMtu { vlan, mtu } => self.core.set_mtu(vlan, mtu),
-                Command::AddVdeDir(dir) => {
-                    self.doors.push(Door { dir, shut_until: None });
-                    self.watch_door(self.doors.len() - 1);
-                }
+                Command::AddVdeDir(dir) => self.add_door(dir),
                 Command::Report(reply) => {
                     self.publish();
                     // Who asked may have gone.
@@ -481,70 +420,6 @@ impl Engine {
         });
         if let Err(error) = outcome {
             self.lost(slot, &error.to_string());
-        }
-    }
-
-    fn watch_door(&mut self, index: usize) {
-        let event = EpollEvent::new(EpollFlags::EPOLLIN, Token::Door(index).pack());
-        if self.epoll.add(&self.doors[index].dir.listener, event).is_err() {
-            self.doors[index].shut_until = Some(self.now.plus(SHUT));
-        }
-    }
-
-    fn accept(&mut self, index: usize) {
-        let Some(door) = self.doors.get_mut(index) else { return };
-        match door.dir.listener.accept() {
-            Ok((ctl, _)) => {
-                let serial = self.next_serial();
-                let event = EpollEvent::new(EpollFlags::EPOLLIN, Token::Pending(serial).pack());
-                if self.pending.len() < MOST_PENDING
-                    && ctl.set_nonblocking(true).is_ok()
-                    && self.epoll.add(&ctl, event).is_ok()
-                {
-                    let until = self.now.plus(HANDSHAKE);
-                    self.pending.insert(serial, Pending { ctl, door: index, until });
-                }
-            }
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-            Err(_) => {
-                // Out of descriptors, most likely: the event would come again and again.
-                let _ = self.epoll.delete(&door.dir.listener);
-                door.shut_until = Some(self.now.plus(SHUT));
-            }
-        }
-    }
-
-    /// Answers the request of a VDE plug, or drops it.
-    fn admit(&mut self, serial: u32) {
-        let Some(Pending { ctl, door, .. }) = self.pending.remove(&serial) else { return };
-        let Some(Door { dir, .. }) = self.doors.get(door) else { return };
-        let id = self.shared.port_id();
-        // A plug that is refused sees its connection end, as with vde_switch.
-        let Ok(joined) = dir.admit(id, &ctl) else { return };
-        let (vlan, name) = (dir.vlan, joined.name.clone());
-        let Some(slot) = self.core.add_port(id, vlan, name.clone()) else { return };
-        let data = EpollEvent::new(EpollFlags::EPOLLIN, Token::Data(slot, serial).pack());
-        let mut end = EpollEvent::new(EpollFlags::EPOLLIN, Token::Ctl(slot, serial).pack());
-        let watched =
-            self.epoll.add(&joined.data, data).and_then(|()| self.epoll.modify(ctl.as_fd(), &mut end));
-        if watched.is_err() {
-            self.core.remove_port(slot);
-            return;
-        }
-        self.put(slot, Link::new(id, serial, Kind::Vde(Vde { ctl, joined, heard: false })));
-        self.core.set_connected(slot, true);
-        self.changed();
-        (self.events)(SwitchEvent::VdeJoined { port: id, vlan, name });
-    }
-
-    /// A VDE plug's control connection has something: words that mean nothing, or its end.
-    fn ctl(&mut self, slot: Slot) {
-        let Some(Link { kind: Kind::Vde(vde), .. }) = self.link(slot) else { return };
-        let mut ignored = [0; 256];
-        match io::Read::read(&mut &vde.ctl, &mut ignored) {
-            Ok(count) if count > 0 => {}
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-            _ => self.lost(slot, "the plug was pulled"),
         }
     }
 }

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! [`core`] decides, with the help of [`fdb`], [`policy`], [`framing`], [`queue`] and [`vde`], all of
-//! them pure. [`engine`] is the one thread that owns the core and every socket; the rest of the
+//! them pure. `engine` is the one thread that owns the core and every socket; the rest of the
 //! program holds a [`SwitchHandle`], whose calls are messages to that thread.
 //!
 //! Invariant: frames never cross the control loop, and the thread never waits for it: there is no
