@@ -289,10 +289,7 @@ mod tests {
     fn a_missing_package_is_named() {
         let e = refusal("E: Unable to locate package no-such-thing-at-all-here\n", &["x"]);
         assert!(e.message.contains("`no-such-thing-at-all-here`"), "{e}");
-        let e = refusal(
-            "E: Unable to correct problems, you have held broken packages.\n",
-            &["a", "b"],
-        );
+        let e = refusal("E: Unable to correct problems, you have held broken packages.\n", &["a", "b"]);
         assert!(e.message.starts_with("apt finds no way to have a, b together"), "{e}");
     }
 }

@@ -18,6 +18,8 @@ use super::state::{Panel, State};
 
 /// Columns below which panels are stacked.
 const NARROW: u16 = 84;
+/// Columns and rows of the smallest tile that is worth its place.
+const MIN_TILE: (u16, u16) = (24, 4);
 
 /// The screen's regions; an absent panel is not shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -157,9 +159,13 @@ pub fn tile(area: Rect, n: usize, focused: usize, share: Option<u16>) -> Vec<(us
     beside(area, n, focused, share)
 }
 
-/// The number of columns that shows most of `n` consoles, and the size of a tile then.
+/// The number of columns that shows most of `n` consoles, and the size of a tile then. Width counts
+/// for more than height: a line that is cut says less than a line that has scrolled away.
 fn best_grid(area: Rect, n: usize) -> (usize, u16, u16) {
-    let score = |w: u16, h: u16| u32::from(w.min(82)) * u32::from(h.min(26));
+    let score = |w: u16, h: u16| {
+        let readable = w >= MIN_TILE.0 && h >= MIN_TILE.1;
+        (readable, u32::from(w.min(82)).pow(2) * u32::from(h.min(26)))
+    };
     (1..=n.max(1))
         .map(|cols| (cols, area.width / count(cols), area.height / count(n.max(1).div_ceil(cols))))
         .max_by_key(|(cols, w, h)| (score(*w, *h), std::cmp::Reverse(*cols)))
@@ -196,7 +202,7 @@ fn beside(area: Rect, n: usize, focused: usize, share: Option<u16>) -> Vec<(usiz
     while fit > 0 {
         let (best, w, h) = best_grid(small, fit);
         cols = best;
-        if w >= 24 && h >= 4 {
+        if w >= MIN_TILE.0 && h >= MIN_TILE.1 {
             break;
         }
         fit -= 1;

@@ -224,7 +224,7 @@ impl Outside {
                 update(state, now(), Msg::Note { bad, text });
             }
             Req::Mouse(on) => screen.mouse(on)?,
-            Req::Redraw => screen.terminal.clear()?,
+            Req::Redraw => screen.clear()?,
             Req::Suspend => {
                 screen.leave();
                 nix::sys::signal::raise(nix::sys::signal::Signal::SIGTSTP)?;
@@ -302,7 +302,14 @@ impl Screen {
 
     fn reenter(&mut self, mouse: bool) -> anyhow::Result<()> {
         take(mouse)?;
-        Ok(self.terminal.clear()?)
+        self.clear()
+    }
+
+    /// Has everything drawn anew. `Terminal::clear` would ask the terminal where its cursor is and
+    /// wait for the answer, which the event stream takes away.
+    fn clear(&mut self) -> anyhow::Result<()> {
+        let size = self.terminal.size()?;
+        Ok(self.terminal.resize(ratatui::layout::Rect::new(0, 0, size.width, size.height))?)
     }
 
     fn mouse(&mut self, on: bool) -> anyhow::Result<()> {

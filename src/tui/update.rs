@@ -26,7 +26,10 @@ pub fn update(state: &mut State, now: u64, msg: Msg) -> Vec<Req> {
         Msg::Paste(text) => on_paste(state, &text),
         Msg::Resize(cols, rows) => {
             state.size = (cols, rows);
-            server::fit_shells(state)
+            let mut reqs = server::fit_shells(state);
+            // A terminal that went small and back has lost what was on it.
+            reqs.push(Req::Redraw);
+            reqs
         }
         Msg::Server(message) => server::on_message(state, message),
         Msg::Data { stream, bytes } => {

@@ -21,7 +21,7 @@ pub(super) fn draw(state: &State, area: Rect, buf: &mut Buffer) {
     let note = if state.filter.is_empty() { String::new() } else { format!("/{}", state.filter) };
     let inside = frame_of(state, Panel::Nodes, area, "1 Nodes", &note, buf);
     if nodes.is_empty() && state.loaded {
-        let text = if state.filter.is_empty() { "no nodes yet" } else { "no match; esc in / clears" };
+        let text = if state.filter.is_empty() { "no nodes yet" } else { "no match; esc clears" };
         put(buf, inside, 0, &Line::styled(text, t.dim));
         return;
     }
