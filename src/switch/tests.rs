@@ -424,7 +424,7 @@ fn the_real_vde_plug_joins() {
     bench.wait(|event| *event == SwitchEvent::VdeLeft { port });
 }
 
-/// Boots QEMU without a disk: the card's own boot program asks for an address by DHCP.
+/// Boots QEMU without a disk: the card's own boot program asks for an address by DHCP, over and over.
 fn boot(netdev: &str, mac: Mac) -> Option<Running> {
     let mut command = Command::new("qemu-system-x86_64");
     command.args([
@@ -436,7 +436,7 @@ fn boot(netdev: &str, mac: Mac) -> Option<Running> {
         "none",
         "-nodefaults",
         "-boot",
-        "n",
+        "order=n,reboot-timeout=1000",
         "-netdev",
         netdev,
     ]);
