@@ -182,6 +182,17 @@ in
     in
     fromForm file (forms file value);
 
+  # What a network is called whose model does not say: by its file, or by the directory when the file's name is
+  # one that every model could have.
+  nameOf = file:
+    let
+      parts = builtins.filter (p: p != "") (splitString "/" (toString file));
+      stem = lib.removeSuffix ".nix" (lib.last parts);
+      general = elem stem [ "network" "default" "model" "nodes" ];
+      name = if general && length parts > 1 then lib.last (lib.init parts) else stem;
+    in
+    if match "[A-Za-z0-9][A-Za-z0-9_.-]{0,62}" name != null then name else "network";
+
   # A model file's value with nothing evaluated in it, for Nix files that extend a model.
   import = file: readScoped file { inherit lib replicate; }
     (throw "only the functions of diorama bind the names of the nodes");

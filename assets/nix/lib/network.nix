@@ -61,7 +61,7 @@ in
       name =
         if name != null then name
         else if form.name != null then form.name
-        else "network";
+        else reader.nameOf form.file;
       inherit (form) description;
       testScript =
         let t = form.testScript; in

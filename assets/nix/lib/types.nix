@@ -61,8 +61,9 @@ rec {
         kind = v: if isAttrs v && isStringLike v then "stringCoercibleSet" else builtins.typeOf v;
         first = kind (head defs).value;
         mergers = {
-          set = (lazyAttrsOf anything).merge;
-          list = if length defs > 1 then (listOf anything).merge else mergeOneOption;
+          set = (attrsOf anything).merge;
+          # Only sets grow together; of lists there is one.
+          list = if length defs > 1 then mergeOneOption else (listOf anything).merge;
           lambda = loc: defs: arg:
             anything.merge (loc ++ [ "<function body>" ]) (map (d: d // { value = d.value arg; }) defs);
         };

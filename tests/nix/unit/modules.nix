@@ -73,8 +73,8 @@ in
     };
   };
   "anything merges deeply" = {
-    expr = x types.anything [ { a.b = 1; } { a.c = [ 2 ]; } ];
-    expected = { a = { b = 1; c = [ 2 ]; }; };
+    expr = [ (x types.anything [ { a.b = 1; } { a.c = [ 2 ]; a.d = mkIf false 3; } ]) (fails (x types.anything [ [ 1 ] [ 2 ] ])) ];
+    expected = [ { a = { b = 1; c = [ 2 ]; }; } true ];
   };
   "coercedTo, commas, envVar, functionTo" = {
     expr = [

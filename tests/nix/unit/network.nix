@@ -2,7 +2,7 @@
 let
   set = nodes: network { inherit nodes; };
   plain = { };
-  comparable = m: m // { nodes = builtins.mapAttrs (_: n: removeAttrs n [ "toplevel" ]) m.nodes; };
+  comparable = m: removeAttrs m [ "network" ];
 in
 {
   "Figure 1 verbatim and its modern form are the same three machines" = {
@@ -136,6 +136,16 @@ in
       }; in
       [ m.version m.network m.testScript m.vlans m.nodes.a.qemuOptions (m.nodes.a ? stateDisk) m.nodes.a.tags m.nodes.a.shell ];
     expected = [ 1 { name = "shop"; description = "A shop"; system = "debian"; } "# a" { "1".mtu = 9000; } [ "-device" "virtio-rng-pci" "-s" ] false [ "t" ] "agent" ];
+  };
+  "a network is called what its model says, or after its file" = {
+    expr = map (m: (network m).name) [
+      { meta.name = "shop"; a = plain; }
+      { network.name = "store"; a = plain; }
+      (examples + "/load-balancer/network.nix")
+      (examples + "/trac/figure-1.nix")
+      { a = plain; }
+    ];
+    expected = [ "shop" "store" "load-balancer" "figure-1" "network" ];
   };
   "apt's release files name the repositories" = {
     expr = (import ../../../assets/nix/lib/apt.nix lib { lists = toString ../data/lists; }).repositories;
