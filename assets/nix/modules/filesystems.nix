@@ -57,8 +57,7 @@ in
         before = [ "remote-fs.target" ];
         after = [ "network-setup.service" "network.target" "${waiting entry}.service" ];
         wants = [ "${waiting entry}.service" ];
-        # A machine that is shut down together with its server must not wait for it.
-        mountConfig = { TimeoutSec = 150; LazyUnmount = true; ForceUnmount = true; };
+        mountConfig.TimeoutSec = 150;
       })
       nfs
     ++ map
@@ -101,6 +100,20 @@ in
             sleep 0.4
           done
         '';
+      })
+      nfs ++ map
+      # A machine that is shut down together with its server would wait for it: the mount is let go first, and
+      # what still hangs on it is not waited for.
+      (entry: lib.nameValuePair "release${lib.removePrefix "mount" (service entry)}" {
+        description = "Letting go of ${entry.mountPoint}";
+        wantedBy = [ "remote-fs.target" ];
+        unitConfig.RequiresMountsFor = entry.mountPoint;
+        serviceConfig = {
+          Type = "oneshot";
+          RemainAfterExit = true;
+          ExecStart = "/usr/bin/true";
+          ExecStop = "-/usr/bin/timeout -s KILL 3 /usr/bin/umount -i -f -l ${entry.mountPoint}";
+        };
       })
       nfs);
     systemd.upstreamWants = lib.optional (nfs != [ ]) "multi-user.target.wants/remote-fs.target";
