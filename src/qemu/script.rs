@@ -239,7 +239,7 @@ pub fn script_environment(
          -chardev socket,id=serial,path={},server=on,wait=off,logfile={},logappend=on -serial chardev:serial",
         match accel {
             Accel::Kvm => "host",
-            Accel::Tcg => "max",
+            Accel::Tcg => command::TCG_CPU,
         },
         paths.qmp.display(),
         paths.serial.display(),
