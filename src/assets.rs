@@ -7,6 +7,7 @@
 //! Invariant: a directory of unpacked assets is complete from the moment it has its name; it is
 //! written beside and renamed, so starts at the same time cannot see half of it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -145,30 +146,55 @@ pub struct DefaultModel {
     pub bundled: bool,
 }
 
-/// Copies a bundled example to the data directory. Files that are there and differ are kept: they
-/// may have been edited, and the lock is written there.
+/// The record of what was copied, by file: a hash of each.
+const RECORD: &str = ".bundled.json";
+
+/// Copies a bundled example to the data directory. A file that differs from what was copied there has
+/// been edited and is kept; one that does not follows the program.
 fn copy_example(name: &str, assets: &Path, data: &Path) -> Result<PathBuf> {
     let from = assets.join("examples").join(name);
     let to = data.join("examples").join(name);
-    let place = || format!("cannot copy the bundled example to {}", to.display());
     anyhow::ensure!(from.is_dir(), "{}: the bundled example is not there", from.display());
-    copy_missing(&from, &to).with_context(place)?;
+    let record = to.join(RECORD);
+    let mut copied: BTreeMap<String, String> =
+        fs::read_to_string(&record).ok().and_then(|t| serde_json::from_str(&t).ok()).unwrap_or_default();
+    let before = copied.clone();
+    copy_files(&from, &to, "", &mut copied)
+        .and_then(|()| match copied == before {
+            true => Ok(()),
+            false => fs::write(&record, serde_json::to_string_pretty(&copied)?),
+        })
+        .with_context(|| format!("cannot copy the bundled example to {}", to.display()))?;
     Ok(to)
 }
 
-fn copy_missing(from: &Path, to: &Path) -> io::Result<()> {
+fn copy_files(from: &Path, to: &Path, below: &str, copied: &mut BTreeMap<String, String>) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let target = to.join(entry.file_name());
+        let name = format!("{below}{}", entry.file_name().to_string_lossy());
         if entry.file_type()?.is_dir() {
-            copy_missing(&entry.path(), &target)?;
-        } else if !target.exists() {
+            copy_files(&entry.path(), &target, &format!("{name}/"), copied)?;
+            continue;
+        }
+        let ours = fs::read(entry.path())?;
+        let write = match fs::read(&target) {
+            Ok(theirs) => theirs != ours && copied.get(&name) == Some(&hash(&theirs)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => true,
+            Err(e) => return Err(e),
+        };
+        if write {
             // The assets are read-only; the copy is the user's to edit.
-            fs::write(&target, fs::read(entry.path())?)?;
+            fs::write(&target, &ours)?;
+            copied.insert(name, hash(&ours));
         }
     }
     Ok(())
+}
+
+fn hash(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().take(8).map(|b| format!("{b:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -212,6 +238,9 @@ mod tests {
 
         let model = default_model(&here, &assets, &data).unwrap();
         assert!(model.bundled);
+        fs::write(assets.join("examples/trac/network.nix"), "bundled with a newer version").unwrap();
+        let newer = default_model(&here, &assets, &data).unwrap();
+        assert_eq!(fs::read_to_string(&newer.path).unwrap(), "bundled with a newer version");
         fs::write(&model.path, "edited").unwrap();
         let again = default_model(&here, &assets, &data).unwrap();
         assert_eq!(fs::read_to_string(&again.path).unwrap(), "edited");

@@ -91,8 +91,11 @@ pub(super) async fn evaluate(
         }
         other => other.clone(),
     };
+    // The same name as in `up`, so that what is built here is found there.
+    let name = args.name.clone().or_else(|| global.session.clone());
+    let name = name.unwrap_or_else(|| super::up::name_from_file(&model));
     let options = Options {
-        name: args.name.clone(),
+        name: Some(super::common::session_name(&name)?),
         nixpkgs,
         show_trace: args.show_trace,
         update: args.update,

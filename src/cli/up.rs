@@ -169,7 +169,8 @@ fn default_name(source: &ModelSource) -> Result<String> {
     Ok(name_from_file(source.path()))
 }
 
-fn name_from_file(path: &Path) -> String {
+/// The name that a model's file gives to its network.
+pub(super) fn name_from_file(path: &Path) -> String {
     let word = |s: Option<&std::ffi::OsStr>| {
         let text = s.unwrap_or_default().to_string_lossy().into_owned();
         let clean: String = text
