@@ -88,19 +88,24 @@ let
         else if v ? nodes then v.nodes
         else removeAttrs v metaKeys;
       inner = if v ? network && isAttrs v.network then v.network else { };
+      # What else a model's file says is its own business, unless it looks like one of the words that count.
+      beside = if v ? nodes || (v ? network && !isMeta) then attrNames (removeAttrs v ([ "nodes" "node" ] ++ metaKeys)) else [ ];
+      errors = import ./errors.nix lib;
+      slips = filter (n: errors.nearest n ([ "nodes" ] ++ metaKeys) != [ ]) beside;
+      warned = lib.foldr (n: lib.warn "${toString file}: `${n}' means nothing here.${errors.didYouMean (errors.nearest n ([ "nodes" ] ++ metaKeys))}");
     in
     if !isAttrs v then throw "${toString file}: a model must be a set of nodes or a function to one, not ${showValue 1 v}"
     else if v ? network && !isAttrs v.network then throw "${toString file}: `network' must be a set of nodes, not ${showValue 1 v.network}"
     else if v ? nodes && !isAttrs v.nodes then throw "${toString file}: `nodes' must be a set of nodes, not ${showValue 1 v.nodes}"
-    else {
+    else warned {
       inherit nodes;
       defaults = lib.optional (v ? defaults) v.defaults ++ lib.optional (inner ? defaults && !isMeta) inner.defaults;
       meta = (if isAttrs (inner.meta or null) then inner.meta else { }) // v.meta or { };
       testScript = v.testScript or null;
-      vlans = v.vlans or { };
+      vlans = checkVlans file (v.vlans or { });
       name = firstString [ (v.meta.name or null) (inner.name or null) (v.name or null) ];
       description = firstString [ (v.meta.description or null) (inner.description or null) (v.description or null) ];
-    };
+    } slips;
   firstString = list: lib.findFirst isString null list;
 
   isReplicated = v: isAttrs v && (v._type or null == "replicated" || attrNames v == [ "instances" "module" ]);
@@ -131,6 +136,22 @@ let
     else if match "[a-zA-Z0-9]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9])?" name == null then
       throw "${place}: `${name}' cannot be a node's name, for it is its host name too: letters, digits and '-', a letter or digit first and last, at most 63"
     else true;
+
+  # Settings of the virtual networks themselves: { "1".mtu = 9000; }.
+  checkVlans = file: vlans:
+    builtins.mapAttrs
+      (n: v:
+        let
+          number = if match "[0-9]{1,4}" n == null then 0 else lib.toInt n;
+          stray = attrNames (removeAttrs v [ "mtu" ]);
+        in
+        if number < 1 || number > 255 then throw "${toString file}: `vlans' has settings for ${builtins.toJSON n}; VLANs go from 1 to 255"
+        else if !isAttrs v then throw "${toString file}: `vlans.${n}' must be a set such as { mtu = 9000; }, not ${showValue 1 v}"
+        else if stray != [ ] then throw "${toString file}: `vlans.${n}.${head stray}' does not exist; a VLAN has an `mtu'"
+        else if v ? mtu && !(builtins.isInt v.mtu && v.mtu >= 576 && v.mtu <= 65521) then
+          throw "${toString file}: `vlans.${n}.mtu' must be a number from 576 to 65521, not ${showValue 1 v.mtu}"
+        else v)
+      (if isAttrs vlans then vlans else throw "${toString file}: `vlans' must be a set such as { \"1\".mtu = 9000; }");
 
   checkModule = place: name: module:
     if isAttrs module || lib.isFunction module || isPath module then true
