@@ -285,6 +285,26 @@ fn text(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
+    /// Asks the machine's own apt, where there is one with package lists.
+    #[test]
+    fn a_set_is_resolved_the_same_twice_and_extended_without_change() {
+        if Root::new().is_err() {
+            return;
+        }
+        let set = |words: &str| words.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let (first, changes) = resolve(&[set("hostname")], None, false).unwrap();
+        assert!(first.packages.contains_key("libc6") && first.covers(&set("hostname")), "{first:?}");
+        assert!(changes.changed.is_empty() && changes.new_bytes > 0);
+        let (again, _) = resolve(&[set("hostname")], None, true).unwrap();
+        assert_eq!(again.print(), first.print());
+        let (more, changes) = resolve(&[set("!libc6 hostname")], Some(&first), false).unwrap();
+        assert!(changes.changed.is_empty() && changes.new_bytes == 0, "{changes:?}");
+        assert_eq!(more.sets.len(), 2);
+        assert_eq!(more.sets[0].packages, ["hostname"]);
+        let e = resolve(&[set("hostnam")], None, false).unwrap_err();
+        assert!(e.message.contains("`hostnam`") && e.hints[0].contains("`hostname`"), "{e:?}");
+    }
+
     #[test]
     fn a_missing_package_is_named() {
         let e = refusal("E: Unable to locate package no-such-thing-at-all-here\n", &["x"]);
