@@ -70,8 +70,7 @@ impl Run<'_> {
         });
         let mut stderr = child.stderr.take().map(BufReader::new);
         let mut cancelled = false;
-        loop {
-            let Some(reader) = stderr.as_mut() else { break };
+        while let Some(reader) = stderr.as_mut() {
             let line = tokio::select! {
                 line = next_line(reader) => line.map_err(|e| NixError::io(doing(), e))?,
                 () = self.cancel.cancelled() => { cancelled = true; break }

@@ -69,7 +69,9 @@ pub struct QmpEvent {
     pub data: Value,
 }
 
-type Pending = Arc<std::sync::Mutex<Option<HashMap<u64, oneshot::Sender<Result<Value, String>>>>>>;
+/// Who waits for which answer; none when the connection is gone.
+type Askers = Option<HashMap<u64, oneshot::Sender<Result<Value, String>>>>;
+type Pending = Arc<std::sync::Mutex<Askers>>;
 
 /// A connection to one machine's monitor; clones share it.
 #[derive(Debug, Clone)]
@@ -315,9 +317,7 @@ async fn timed<T>(
     }
 }
 
-fn lock(
-    pending: &Pending,
-) -> std::sync::MutexGuard<'_, Option<HashMap<u64, oneshot::Sender<Result<Value, String>>>>> {
+fn lock(pending: &Pending) -> std::sync::MutexGuard<'_, Askers> {
     pending.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
