@@ -54,9 +54,10 @@ in
     expr = let n = real (examples + "/ten-nodes/network.nix"); in [
       (builtins.length (builtins.attrNames n))
       (n.gate1.networking.interfaces.eth2.ipv4.addresses)
+      (map (r: r.via) (n.red1.networking.interfaces.eth1.ipv4.routes ++ n.blue3.networking.interfaces.eth1.ipv4.routes))
       (builtins.length (builtins.filter (l: lib.hasInfix "192.168." l) (lib.splitString "\n" n.red1.networking.extraHosts)))
     ];
-    expected = [ 10 [{ address = "192.168.2.5"; prefixLength = 24; }] 10 ];
+    expected = [ 10 [{ address = "192.168.2.5"; prefixLength = 24; }] [ "192.168.1.5" "192.168.2.5" ] 10 ];
   };
   "nginx: TLS, redirects, order of locations, booleans of servers" = {
     expr =
