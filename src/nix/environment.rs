@@ -18,7 +18,7 @@ pub struct Facts {
     pub remote: Option<String>,
     /// Whether a Nix daemon answers.
     pub daemon: bool,
-    /// Whether this user may write to the machine's store (or make it, as root).
+    /// Whether this user may write to the machine's store.
     pub store_writable: bool,
     /// Whether the group [`BUILD_GROUP`] has members.
     pub build_users: bool,
@@ -60,9 +60,8 @@ impl Store {
         match &facts.remote {
             Some(remote) => Self::Configured { remote: remote.clone() },
             None if facts.daemon => Self::Daemon,
-            None if facts.uid == 0 && facts.store_writable => {
-                Self::Root { users: facts.build_users, as_root: facts.as_root }
-            }
+            // A private store of root's would only hide that the machine's cannot be written.
+            None if facts.uid == 0 => Self::Root { users: facts.build_users, as_root: facts.as_root },
             None if facts.store_writable => Self::Own,
             None => Self::Private { dir: facts.data.join("nix") },
         }
@@ -81,7 +80,7 @@ impl Store {
             remote: var("NIX_REMOTE").filter(|r| r != "auto"),
             // A socket that nobody listens on any more refuses.
             daemon: std::os::unix::net::UnixStream::connect(socket).is_ok(),
-            store_writable: writable(&store) || (uid == 0 && !store.exists()),
+            store_writable: writable(&store),
             build_users: build_users(),
             as_root: var("DIORAMA_BUILD_AS_ROOT").is_some_and(|v| v == "1"),
             data: data.to_path_buf(),
@@ -199,6 +198,7 @@ mod tests {
             (Facts { store_writable: true, ..facts() }, Store::Own),
             (root.clone(), Store::Root { users: false, as_root: false }),
             (Facts { daemon: true, ..root.clone() }, Store::Daemon),
+            (Facts { store_writable: false, ..root.clone() }, Store::Root { users: false, as_root: false }),
             (Facts { build_users: true, ..root.clone() }, Store::Root { users: true, as_root: false }),
             (Facts { remote: Some("daemon".into()), ..root }, Store::Configured { remote: "daemon".into() }),
         ] {

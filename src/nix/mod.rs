@@ -107,6 +107,10 @@ impl From<NixError> for crate::error::Error {
             NixError::Model { log: Some(ref log), .. } | NixError::Build { log: Some(ref log), .. } => {
                 Self::new(e.to_string()).hint(format!("everything that Nix said is in {}", log.display()))
             }
+            NixError::Io { ref source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                Self::new(e.to_string())
+                    .hint("the file system is full: make space, or choose another directory with --state-dir")
+            }
             e => Self::new(e.to_string()),
         }
     }
