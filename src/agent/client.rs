@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::channel::{Channel, ChannelError, CommandId, Event, MOST_COMMANDS, STDIN_WINDOW};
 use super::codec::{Exec, ExitStatus, NONCE};
 use super::command::{
-    Control, ExecError, ExecHandle, ExecRequest, Key, Note, Output, OutputStream, StdinSink,
+    CommandEnd, Control, ExecError, ExecHandle, ExecRequest, Key, Note, Output, OutputStream, StdinSink,
 };
 
 const FIRST_WAIT: Duration = Duration::from_millis(20);
@@ -300,24 +300,22 @@ impl Conversation {
             let notes = task.notes.upgrade().ok_or(ExecError::Closed)?;
             Ok(self.handle(id, exec.window, notes))
         });
-        if let Err(Ok(handle)) = reply.send(handle) {
-            // Who asked has gone meanwhile: the command ends as a terminal's would.
-            handle.control.signal(1);
-        }
+        // If who asked has gone meanwhile, the handle is dropped here and hangs up on the command.
+        let _ = reply.send(handle);
     }
 
     fn handle(&mut self, id: CommandId, window: u32, notes: mpsc::UnboundedSender<Note>) -> ExecHandle {
         let key = Key { conversation: self.number, id };
         let room = Arc::new(Semaphore::new(STDIN_WINDOW as usize));
         let (output, queue) = mpsc::unbounded_channel();
-        let (tell, end) = oneshot::channel();
+        let (tell, told) = oneshot::channel();
         self.running.insert(id, Running { output, end: tell, room: Arc::clone(&room) });
         let grant_at = (window / 4).max(1);
         ExecHandle {
             stdin: StdinSink { key, notes: notes.clone(), room },
             output: OutputStream { key, notes: notes.clone(), queue, taken: 0, grant_at },
-            control: Control { key, notes },
-            end,
+            control: Control { key, notes: notes.clone() },
+            end: CommandEnd { key, notes, told, known: false },
         }
     }
 

@@ -204,12 +204,18 @@ async fn input_waits_for_a_command_that_does_not_read_and_ends_with_it() {
     let (mut stdin, _output, control, end) =
         within(client.exec(shell("exec sleep 1000"))).await.unwrap().split();
     // The pipe and the windows hold less than this, so that the write has to wait until the end.
-    let writer = tokio::spawn(async move { stdin.write(&vec![7; 2_000_000]).await });
+    let writer = tokio::spawn(async move {
+        let outcome = stdin.write(&vec![7; 2_000_000]).await;
+        (stdin, outcome)
+    });
     assert_eq!(run(&client, shell("exit 5")).await.unwrap().2, ExitStatus::Exited(5));
     assert!(!writer.is_finished());
     control.signal(15);
     assert_eq!(within(end).await, Ok(ExitStatus::Killed(15)));
-    assert_eq!(writer.await.unwrap().unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    // Between the command's last breath and its end, the agent takes input and throws it away.
+    let (mut stdin, outcome) = within(writer).await.unwrap();
+    assert!(outcome.is_ok() || outcome.is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe));
+    assert_eq!(stdin.write(b"more").await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
 }
 
 #[tokio::test]
@@ -221,6 +227,20 @@ async fn output_that_nobody_wants_keeps_no_command_waiting() {
     assert!(within(output.next()).await.is_some());
     drop(output);
     assert_eq!(within(end).await, Ok(ExitStatus::Exited(4)));
+}
+
+#[tokio::test]
+async fn a_command_that_nobody_waits_for_is_hung_up_on() {
+    let Some(guest) = Guest::start() else { return };
+    let client = guest.connect();
+    let file = guest.dir.path().join("hung-up");
+    let file = file.display();
+    let trap = format!("trap 'echo $$ > {file}; exit' HUP; echo ready; while :; do sleep 0.05; done");
+    let mut handle = within(client.exec(shell(&trap))).await.unwrap();
+    assert!(within(handle.output.next()).await.is_some(), "the trap is set");
+    drop(handle);
+    let wait = format!("until test -s {file}; do sleep 0.05; done");
+    assert_eq!(within(run(&client, shell(&wait))).await.unwrap().2, ExitStatus::Exited(0));
 }
 
 #[tokio::test]

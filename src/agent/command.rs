@@ -12,6 +12,8 @@ use super::codec::{BadExec, ExitStatus, LARGEST_PAYLOAD, Size, Stream};
 
 /// The window that [`ExecRequest::new`] gives a command.
 pub const DEFAULT_WINDOW: u32 = 256 * 1024;
+/// The guest is Linux, where this is its number.
+const SIGHUP: u8 = 1;
 
 /// A command to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +65,8 @@ pub struct Output {
     pub bytes: Vec<u8>,
 }
 
-/// A command that runs.
+/// A command that runs. Dropping it before the end hangs up on the command, as a terminal that closes
+/// does (SIGHUP): nobody could end it any more.
 #[derive(Debug)]
 pub struct ExecHandle {
     /// Its input.
@@ -72,17 +75,18 @@ pub struct ExecHandle {
     pub output: OutputStream,
     /// Signals and sizes.
     pub control: Control,
-    pub(super) end: oneshot::Receiver<Result<ExitStatus, ExecError>>,
+    pub(super) end: CommandEnd,
 }
 
 impl ExecHandle {
     /// Waits for the end of the command. Its output must be taken meanwhile, or [`ExecHandle::output`]
     /// dropped, lest the command wait for ever to be rid of it.
     pub async fn wait(&mut self) -> Result<ExitStatus, ExecError> {
-        (&mut self.end).await.unwrap_or(Err(ExecError::Closed))
+        self.end.wait().await
     }
 
-    /// Takes the handle apart, for streams that are served by different tasks.
+    /// Takes the handle apart, for streams that are served by different tasks. The last part waits for
+    /// the end; dropping it early hangs up, as dropping the whole handle does.
     pub fn split(
         self,
     ) -> (
@@ -91,8 +95,8 @@ impl ExecHandle {
         Control,
         impl Future<Output = Result<ExitStatus, ExecError>> + Send + 'static,
     ) {
-        let end = self.end;
-        (self.stdin, self.output, self.control, async move { end.await.unwrap_or(Err(ExecError::Closed)) })
+        let mut end = self.end;
+        (self.stdin, self.output, self.control, async move { end.wait().await })
     }
 
     /// Ends the input, takes all output and waits: standard output, standard error, the status.
@@ -106,6 +110,34 @@ impl ExecHandle {
             }
         }
         Ok((stdout, stderr, self.wait().await?))
+    }
+}
+
+/// Where the end of a command is told.
+#[derive(Debug)]
+pub(super) struct CommandEnd {
+    pub(super) key: Key,
+    pub(super) notes: mpsc::UnboundedSender<Note>,
+    pub(super) told: oneshot::Receiver<Result<ExitStatus, ExecError>>,
+    pub(super) known: bool,
+}
+
+impl CommandEnd {
+    async fn wait(&mut self) -> Result<ExitStatus, ExecError> {
+        if self.known {
+            return Err(ExecError::Closed);
+        }
+        let end = (&mut self.told).await;
+        self.known = true;
+        end.unwrap_or(Err(ExecError::Closed))
+    }
+}
+
+impl Drop for CommandEnd {
+    fn drop(&mut self) {
+        if !self.known {
+            let _ = self.notes.send(Note::Signal(self.key, SIGHUP));
+        }
     }
 }
 
