@@ -53,20 +53,24 @@ let
     match "[[:space:]]*[a-zA-Z_][a-zA-Z0-9_'.-]*[[:space:]]*=([^=].*)?" (firstCode (splitString "\n" text)) != null;
 
   # Words of a text that could be variables of it.
-  wordsOf = text:
+  allWords = text:
     let
-      isVariable = w: isString w && match "[a-zA-Z_][a-zA-Z0-9_'-]*" w != null && !(builtins ? ${w}) && !(elem w reserved);
-      words = filter isVariable (builtins.split "[^a-zA-Z0-9_'-]+" text);
+      code = filter (l: match "[[:space:]]*#.*" l == null) (splitString "\n" text);
+      words = filter isString (builtins.split "[^a-zA-Z0-9_'-]+" (concatStringsSep " " code));
     in
     attrNames (builtins.listToAttrs (map (name: { inherit name; value = null; }) words));
+  wordsOf = text:
+    filter (w: match "[a-zA-Z_][a-zA-Z0-9_'-]*" w != null && !(builtins ? ${w}) && !(elem w reserved)) (allWords text);
 
   # A model's file may use a node's name as a free variable, as Figure 1 of the paper does with `postgresql`.
   # It is read twice: first with every word bound to find the names of the nodes, then with these names alone,
-  # so that a misspelt variable stays Nix's own error with its place.
+  # so that a misspelt variable stays Nix's own error with its place. A file with a `with` in it is plainly
+  # imported: `with pkgs; [ postgresql ]` means the package, and a bound name would come first.
   readScoped = file: args: arguments:
     let
       text = builtins.readFile file;
       bindings = isBindings text;
+      plain = elem "with" (allWords text);
       source = if bindings then builtins.toFile (lib.sanitizeDerivationName (baseNameOf (toString file))) "{ ${text}\n}" else file;
       firstLook = call (builtins.scopedImport
         (genAttrs (wordsOf text) (w: throw "${toString file}: the names of the nodes depend on `${w}', which is not known before them"))
@@ -74,7 +78,8 @@ let
       names = knownNames file (forms file firstLook);
       call = v: if isFunction v then call (v (if functionArgs v == { } then args else intersectAttrs (functionArgs v) args)) else v;
     in
-    call (builtins.scopedImport (genAttrs (filter (n: !(builtins ? ${n})) names) (n: arguments.${n})) source);
+    if plain then call (import source)
+    else call (builtins.scopedImport (genAttrs (filter (n: !(builtins ? ${n})) names) (n: arguments.${n})) source);
 
   knownNames = file: form: builtins.concatLists (lib.mapAttrsToList (n: v: [ n ] ++ map (i: i.name) (instancesOf file n v)) form.nodes);
 
@@ -213,8 +218,4 @@ in
       name = if general && length parts > 1 then lib.last (lib.init parts) else stem;
     in
     if match "[A-Za-z0-9][A-Za-z0-9_.-]{0,62}" name != null then name else "network";
-
-  # A model file's value with nothing evaluated in it, for Nix files that extend a model.
-  import = file: readScoped file { inherit lib replicate; }
-    (throw "only the functions of diorama bind the names of the nodes");
 }

@@ -137,6 +137,10 @@ in
       [ m.version m.network m.testScript m.vlans m.nodes.a.qemuOptions (m.nodes.a ? stateDisk) m.nodes.a.tags m.nodes.a.shell ];
     expected = [ 1 { name = "shop"; description = "A shop"; system = "debian"; } "# a" { "1".mtu = 9000; } [ "-device" "virtio-rng-pci" "-s" ] false [ "t" ] "agent" ];
   };
+  "a node's name in a model's file: free, or a package behind `with`" = {
+    expr = map (m: (network m).configs.b.networking.domain) [ ../data/free.nix ../data/with.nix ];
+    expected = [ "192.168.1.1" "the package" ];
+  };
   "a network is called what its model says, or after its file" = {
     expr = map (m: (network m).name) [
       { meta.name = "shop"; a = plain; }

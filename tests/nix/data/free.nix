@@ -1,0 +1,2 @@
+# No `with` but in comments: with a node as a free variable.
+{ a = { }; b = { networking.domain = a.networking.ipAddress; }; }

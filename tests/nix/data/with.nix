@@ -1,0 +1,2 @@
+let pkgs.a = "the package"; in
+{ a = { }; b = { networking.domain = with pkgs; a; }; }
