@@ -22,6 +22,7 @@
     proxy = { webserver, ... }: {
       virtualisation.vlans = [ 1 2 ];
       virtualisation.memorySize = 192;
+      networking.firewall.allowedTCPPorts = [ 80 ];
       services.nginx.enable = true;
       services.nginx.recommendedProxySettings = true;
       services.nginx.upstreams.cluster.servers = lib.listToAttrs (map

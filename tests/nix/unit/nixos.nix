@@ -25,7 +25,7 @@ in
       why = lib.hasPrefix "nixpkgs was given" result.system.why;
       node = removeAttrs web [ "boot" "toplevel" ];
       kind = web.boot.kind;
-      script = builtins.match "/nix/store/[a-z0-9]*-nixos-vm/bin/run-webserver-vm" web.boot.script != null;
+      script = builtins.match "${builtins.storeDir}/[a-z0-9]*-nixos-vm/bin/run-webserver-vm" web.boot.script != null;
     };
     expected = {
       network = { name = "n"; system = "nixos"; };
