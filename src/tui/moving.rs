@@ -52,15 +52,16 @@ pub(super) fn step(state: &mut State, act: Act) {
             } else {
                 state.reach.1 = moved(state.reach.1, n);
             }
+            // The focused console stays: one watches it while cutting.
             if let Some(name) = state.view.nodes.get(state.reach.0).map(|n| n.name.clone()) {
-                state.select_node(&name);
+                state.selected = name;
             }
         }
         Panel::Topology => {
             state.interface = moved(state.interface, state.interfaces().len());
             let name = state.interfaces().get(state.interface).map(|(n, _)| n.name.clone());
             if let Some(name) = name {
-                state.select_node(&name);
+                state.selected = name;
             }
         }
         Panel::Forwards if vertical => state.forward = moved(state.forward, state.view.forwards.len()),

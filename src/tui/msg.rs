@@ -27,6 +27,8 @@ pub enum Msg {
     },
     /// The connection to the daemon ended.
     Lost(String),
+    /// There is a connection again, to a new daemon that took the session over.
+    Reconnected,
     /// A second went by.
     Tick,
     /// Something outside (editor, browser) has something to say.

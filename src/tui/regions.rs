@@ -98,15 +98,9 @@ fn wide(state: &State, area: Rect, r: &mut Regions) {
     let (consoles, context) = bottom_rest(main, context);
     r.panels.push((Panel::Consoles, consoles));
     let reach = matrix_width(state).clamp(34, 34 + context.width / 2);
-    if context.width >= reach + 44 {
+    if context.width >= reach + 40 {
         let (a, b) = left(context, reach);
-        let first = if state.context == Panel::Reach { Panel::Reach } else { state.context };
-        match first {
-            Panel::Links | Panel::Forwards | Panel::Topology | Panel::Reach => {
-                r.panels.extend([(Panel::Reach, a), (Panel::Topology, b)]);
-            }
-            _ => {}
-        }
+        r.panels.extend([(Panel::Reach, a), (Panel::Topology, b)]);
     } else {
         let shown = if state.context == Panel::Topology { Panel::Topology } else { Panel::Reach };
         r.panels.push((shown, context));

@@ -22,6 +22,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_util::codec::{FramedRead, FramedWrite};
 
 use super::msg::{Leave, Msg, Req};
@@ -83,8 +84,9 @@ impl Wire {
 pub async fn run(client: Client, options: TuiOptions) -> anyhow::Result<Leave> {
     // The interface keeps a connection of its own, whose messages it sees one by one.
     let wire = Wire::connect(client.socket()).await?;
+    let session = client.session();
     drop(client);
-    run_on(wire, options).await
+    serve(wire, options, Some(session)).await
 }
 
 /// Runs the interface over a connection until it is left.
@@ -92,21 +94,44 @@ pub async fn run(client: Client, options: TuiOptions) -> anyhow::Result<Leave> {
 /// # Errors
 /// When the terminal cannot be used or the configuration is wrong.
 pub async fn run_on(wire: Wire, options: TuiOptions) -> anyhow::Result<Leave> {
+    serve(wire, options, None).await
+}
+
+/// The same; a session with a name is looked for again when its daemon dies.
+async fn serve(wire: Wire, options: TuiOptions, session: Option<String>) -> anyhow::Result<Leave> {
     let fps = options.config.ui.fps.clamp(1, 60);
     let mut state = State::new(options, (0, 0)).map_err(anyhow::Error::msg)?;
     let mut screen = Screen::enter(state.mouse)?;
     let size = screen.terminal.size().context("asking the terminal for its size")?;
     state.size = (size.width, size.height);
-    let Wire { mut read, write } = wire;
-    let (out, queue) = mpsc::channel(UNSENT);
-    let writer = tokio::spawn(write_all(write, queue));
-    let mut outside = Outside { out, frame: Duration::from_millis(1000 / u64::from(fps)) };
-    let leave = outside.serve(&mut state, &mut screen, &mut read).await;
-    drop(outside);
+    let mut outside = Outside::new(wire, session, Duration::from_millis(1000 / u64::from(fps)));
+    let leave = outside.serve(&mut state, &mut screen).await;
     drop(screen);
+    let Outside { out, writer, .. } = outside;
+    drop(out);
     // What was asked for last still goes out.
     let _ = tokio::time::timeout(Duration::from_secs(2), writer).await;
     leave
+}
+
+/// Looks for a session whose daemon died until it is found, for half a minute: whoever looks first
+/// starts the daemon that takes over.
+async fn find_again(session: String) -> anyhow::Result<Wire> {
+    let paths = crate::paths::Paths::from_env(None)?;
+    let mut tries = 0;
+    loop {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        tries += 1;
+        let found = crate::client::find(&paths, Some(&session)).await;
+        let wire = match found {
+            Ok(found) => Wire::connect(&found.files.socket()).await,
+            Err(e) => Err(anyhow::anyhow!("{e}")),
+        };
+        match wire {
+            Err(_) if tries < 60 => {}
+            done => return done,
+        }
+    }
 }
 
 async fn write_all(mut write: FramedWrite<OwnedWriteHalf, Codec>, mut queue: mpsc::Receiver<Frame>) {
@@ -122,17 +147,23 @@ async fn write_all(mut write: FramedWrite<OwnedWriteHalf, Codec>, mut queue: mps
 }
 
 struct Outside {
+    read: FramedRead<OwnedReadHalf, Codec>,
     out: mpsc::Sender<Frame>,
+    writer: JoinHandle<()>,
+    /// The search for the session after its daemon died.
+    search: Option<JoinHandle<anyhow::Result<Wire>>>,
+    session: Option<String>,
     frame: Duration,
 }
 
 impl Outside {
-    async fn serve(
-        &mut self,
-        state: &mut State,
-        screen: &mut Screen,
-        read: &mut FramedRead<OwnedReadHalf, Codec>,
-    ) -> anyhow::Result<Leave> {
+    fn new(wire: Wire, session: Option<String>, frame: Duration) -> Self {
+        let (out, queue) = mpsc::channel(UNSENT);
+        let writer = tokio::spawn(write_all(wire.write, queue));
+        Self { read: wire.read, out, writer, search: None, session, frame }
+    }
+
+    async fn serve(&mut self, state: &mut State, screen: &mut Screen) -> anyhow::Result<Leave> {
         let mut ends = [
             signal(SignalKind::terminate())?,
             signal(SignalKind::hangup())?,
@@ -170,12 +201,17 @@ impl Outside {
                     None => return Ok(Leave::Detached),
                 },
                 () = tokio::time::sleep_until(due.into()), if dirty => None,
-                frame = read.next(), if state.connected => Some(from_daemon(frame)),
+                frame = self.read.next(), if state.connected => Some(from_daemon(frame)),
+                found = async { self.search.as_mut().expect("checked by the guard").await },
+                    if self.search.is_some() => self.found(found),
                 _ = tick.tick() => Some(Msg::Tick),
                 () = std::future::ready(()), if state.behind() => None,
             };
             if let Some(msg) = msg {
                 let is_tick = matches!(msg, Msg::Tick);
+                if let (Msg::Lost(_), Some(session)) = (&msg, &self.session) {
+                    self.search = Some(tokio::spawn(find_again(session.clone())));
+                }
                 todo = update(state, now(), msg);
                 let shown = clock_shown(state);
                 dirty |= !is_tick || shown != clock;
@@ -186,6 +222,19 @@ impl Outside {
                 todo.extend(state.digest(32 << 10));
                 dirty = true;
             }
+        }
+    }
+
+    /// Takes the new connection that the search came back with.
+    fn found(&mut self, found: Result<anyhow::Result<Wire>, tokio::task::JoinError>) -> Option<Msg> {
+        self.search = None;
+        match found {
+            Ok(Ok(wire)) => {
+                *self = Self::new(wire, self.session.take(), self.frame);
+                Some(Msg::Reconnected)
+            }
+            Ok(Err(e)) => Some(Msg::Note { bad: true, text: format!("{e:#}") }),
+            Err(e) => Some(Msg::Note { bad: true, text: e.to_string() }),
         }
     }
 

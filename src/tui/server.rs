@@ -60,6 +60,20 @@ pub(super) fn on_lost(state: &mut State, why: &str) -> Vec<Req> {
     Vec::new()
 }
 
+/// A new daemon has the session: everything is asked for anew; root shells ended with the old one.
+pub(super) fn on_reconnected(state: &mut State) -> Vec<Req> {
+    state.connected = true;
+    state.pending.clear();
+    state.tried.clear();
+    state.tiles.retain(|t| t.kind == TileKind::Serial);
+    for tile in &mut state.tiles {
+        tile.stream = Stream::None;
+    }
+    state.tile = state.tile.min(state.tiles.len().saturating_sub(1));
+    state.say(false, "a new daemon has taken the session over; no machine was lost");
+    greet(state)
+}
+
 pub(super) fn on_data(state: &mut State, stream: u32, bytes: Bytes) {
     let now = state.now;
     let focus = state.tile;

@@ -37,6 +37,7 @@ pub fn update(state: &mut State, now: u64, msg: Msg) -> Vec<Req> {
             Vec::new()
         }
         Msg::Lost(why) => server::on_lost(state, &why),
+        Msg::Reconnected => server::on_reconnected(state),
         Msg::Tick => {
             if state.notice.as_ref().is_some_and(|(until, ..)| *until <= now) {
                 state.notice = None;

@@ -27,6 +27,8 @@ pub struct ForwardForm {
     node: String,
     guest: Input,
     host: Input,
+    /// Whether the guest port was typed rather than suggested.
+    guest_typed: bool,
     /// Whether the host port was typed rather than suggested.
     host_typed: bool,
     proto: Proto,
@@ -39,6 +41,13 @@ pub struct ForwardForm {
 
 const ROWS: usize = 4;
 
+/// A suggestion goes when something is typed over it.
+fn replace_suggestion(input: &mut Input, typed: bool, code: KeyCode) {
+    if !typed && matches!(code, KeyCode::Char(_)) {
+        *input = Input::default();
+    }
+}
+
 impl ForwardForm {
     /// Creates a form for the selected node.
     pub fn new(state: &State) -> Self {
@@ -46,6 +55,7 @@ impl ForwardForm {
             node: state.selected.clone(),
             guest: Input::new("80"),
             host: Input::default(),
+            guest_typed: false,
             host_typed: false,
             proto: Proto::Tcp,
             row: 1,
@@ -82,11 +92,15 @@ impl ForwardForm {
                 self.suggest(state);
             }
             (KeyCode::Char(c), 1 | 2) if !c.is_ascii_digit() && key.mods.is_empty() => {}
-            (_, 1) => {
-                self.guest.key(key);
+            (code, 1) => {
+                replace_suggestion(&mut self.guest, self.guest_typed, code);
+                self.guest_typed |= self.guest.key(key);
                 self.suggest(state);
             }
-            (_, 2) => self.host_typed |= self.host.key(key),
+            (code, 2) => {
+                replace_suggestion(&mut self.host, self.host_typed, code);
+                self.host_typed |= self.host.key(key);
+            }
             _ => {}
         }
         self.error = None;

@@ -164,6 +164,27 @@ fn adding_a_forward() {
 }
 
 #[test]
+fn what_is_typed_replaces_a_suggested_port() {
+    let mut s = state_of(trac(), (80, 24));
+    press(&mut s, "F 4 4 3");
+    assert_eq!(acts(&press(&mut s, "enter")), ["diorama forward add postgresql 8443:443"]);
+}
+
+#[test]
+fn the_daemon_comes_back() {
+    let mut s = state_of(trac(), (120, 40));
+    press(&mut s, "E");
+    update(&mut s, START, Msg::Lost("connection reset".into()));
+    assert!(!s.connected && screen(&s).contains("DISCONNECTED"));
+    let reqs = update(&mut s, START, Msg::Reconnected);
+    assert!(matches!(&reqs[..], [Req::Send { request: Request::Subscribe, .. }]));
+    assert!(s.connected && s.tiles.iter().all(|t| t.kind == TileKind::Serial), "root shells are gone");
+    let view = s.view.clone();
+    let reqs = send(&mut s, ServerMessage::View { view: Box::new(view) });
+    assert_eq!(reqs.len(), 3, "every console is asked for again");
+}
+
+#[test]
 fn the_browser_opens_what_has_the_focus() {
     let mut s = state_of(trac(), (80, 24));
     assert_eq!(press(&mut s, "w"), [Req::Browse("http://127.0.0.1:8082/".into())]);

@@ -128,8 +128,8 @@ fn a_crash_and_a_lost_daemon() {
 #[test]
 fn no_size_panics() {
     let keys = ["", "3", "4", "5", "@", "z", "?", ":", "q", "F", "v", "/", "E", "2", "z v V"];
-    for cols in (0..14).chain([20, 33, 49, 50, 51, 79, 83, 84, 85, 131, 251]) {
-        for rows in (0..16).chain([23, 24, 46, 47, 71]) {
+    for cols in (0..8).chain([13, 20, 33, 49, 50, 79, 83, 84, 131]) {
+        for rows in (0..6).chain([8, 13, 14, 24, 47]) {
             for keys in keys {
                 let mut s = booted((cols, rows));
                 press(&mut s, keys);

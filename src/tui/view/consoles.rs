@@ -11,7 +11,7 @@ use ratatui::layout::{Position, Rect};
 use ratatui::style::{Color as Paint, Modifier, Style};
 use ratatui::text::Line;
 
-use super::{boxed, clip, put, span, state_mark};
+use super::{boxed, clip, put, state_mark};
 use crate::console::{Cell, Color, Flags, NamedColor, Screen};
 use crate::proto::NodeState;
 use crate::tui::state::{Mode, Panel, State};
@@ -154,7 +154,7 @@ fn note(state: &State, tile: &Tile) -> String {
     match tile.last_output {
         Some(_) if tile.unseen => parts.push("*".into()),
         Some(last) if state.now.saturating_sub(last) >= QUIET_MS => {
-            parts.push(format!("◇ {}", span((state.now - last) / 60_000 * 60_000)));
+            parts.push(format!("◇ {}m", (state.now - last) / 60_000));
         }
         _ => {}
     }

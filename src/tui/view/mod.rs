@@ -205,13 +205,3 @@ fn size(bytes: u64) -> String {
         _ => format!("{:.1}G", bytes as f64 / 1e9),
     }
 }
-
-/// A time span for people.
-fn span(ms: u64) -> String {
-    let s = ms / 1000;
-    match s {
-        0..60 => format!("{s}s"),
-        60..3600 => format!("{}m{:02}s", s / 60, s % 60),
-        _ => format!("{}h{:02}m", s / 3600, s / 60 % 60),
-    }
-}

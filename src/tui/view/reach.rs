@@ -132,9 +132,9 @@ fn words(l: &LinkView) -> (&'static str, &'static str) {
         Wanted::Down => "carrier down",
     };
     let seen = match l.seen {
-        Seen::Unknown => "nothing sent lately",
-        Seen::Passing => "frames pass",
-        Seen::Blocked => "frames are blocked",
+        Seen::Unknown => "quiet",
+        Seen::Passing => "passing",
+        Seen::Blocked => "blocked",
     };
     (wanted, seen)
 }

@@ -20,7 +20,14 @@ use crate::tui::state::{Panel, State};
 
 pub(super) fn draw(state: &State, area: Rect, buf: &mut Buffer) {
     let title = tabs(state, Panel::Topology, "4 Topology");
-    let inside = frame_of(state, Panel::Topology, area, &title, "", buf);
+    let note = state
+        .interfaces()
+        .get(state.interface)
+        .filter(|_| state.panel == Panel::Topology)
+        .map(|(node, i)| detail(node, i))
+        .unwrap_or_default();
+    let room = usize::from(area.width).saturating_sub(title.chars().count() + 8);
+    let inside = frame_of(state, Panel::Topology, area, &title, &clip(&note, room), buf);
     let vlans = vlans(state);
     let nodes = &state.view.nodes;
     if nodes.is_empty() || inside.is_empty() {
@@ -81,12 +88,6 @@ fn picture(state: &State, vlans: &[u16], area: Rect, buf: &mut Buffer) {
             write(buf, area, px, bus_row, if up { "┷" } else { "━" }, if up { t.info } else { t.dim });
         }
     }
-    if state.panel == Panel::Topology
-        && let Some((node, i)) = state.interfaces().get(state.interface)
-    {
-        let row = 4 + 2 * vlans.len();
-        put(buf, area, row.min(usize::from(area.height) - 1), &detail(state, node, i));
-    }
 }
 
 /// The column of a box's k-th interface below it.
@@ -127,23 +128,18 @@ fn host_part(i: &InterfaceView) -> String {
     }
 }
 
-fn detail(state: &State, node: &NodeView, i: &InterfaceView) -> Line<'static> {
-    let t = &state.theme;
-    let carrier =
-        if i.carrier { Span::styled("carrier up", t.ok) } else { Span::styled("▽ carrier down", t.bad) };
-    let mut text =
-        format!("  vlan {} {} ↑{} ↓{}", i.vlan, i.addresses.join(" "), size(i.rx.bytes), size(i.tx.bytes));
+/// An interface in one line.
+fn detail(node: &NodeView, i: &InterfaceView) -> String {
+    let carrier = if i.carrier { "carrier up" } else { "▽ carrier down" };
+    let mut text = format!("{} {}: {carrier} · {}", node.name, i.name, i.addresses.join(" "));
+    text.push_str(&format!(" · ↑{} ↓{}", size(i.rx.bytes), size(i.tx.bytes)));
     if i.drops > 0 {
-        text.push_str(&format!(" {} dropped", i.drops));
+        text.push_str(&format!(" · {} dropped", i.drops));
     }
     if !i.connected {
-        text.push_str(" unplugged");
+        text.push_str(" · unplugged");
     }
-    Line::from(vec![
-        Span::styled(format!(" {} {}: ", node.name, i.name), t.accent),
-        carrier,
-        Span::styled(text, t.dim),
-    ])
+    text
 }
 
 fn list(state: &State, area: Rect, buf: &mut Buffer) {
