@@ -168,11 +168,9 @@ fn on_response(state: &mut State, id: u64, pending: Option<Pending>, response: R
             }
             state.say(false, if message.is_empty() { "forwarded".into() } else { message });
         }
-        (Response::Ok { message }, Some(Pending::Act(cli))) => {
-            // The log line says it anyway, where there is one.
-            if !message.is_empty() || state.zoom {
-                state.say(false, if message.is_empty() { format!("$ {cli}") } else { message });
-            }
+        // Without a message the log line says it, where there is one.
+        (Response::Ok { message }, Some(Pending::Act(cli))) if !message.is_empty() || state.zoom => {
+            state.say(false, if message.is_empty() { format!("$ {cli}") } else { message });
         }
         (Response::Ok { message }, Some(Pending::Down)) if !message.is_empty() => state.say(false, message),
         (Response::Error { message, hint }, pending) => {

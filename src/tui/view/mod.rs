@@ -180,7 +180,7 @@ fn bar(percent: u8, width: usize, theme: &Theme) -> Vec<Span<'static>> {
 }
 
 /// A state's glyph, word and style.
-pub(super) fn state_mark<'a>(state: NodeState, theme: &'a Theme) -> (&'static str, &'static str, &'a Style) {
+pub(super) fn state_mark(state: NodeState, theme: &Theme) -> (&'static str, &'static str, &Style) {
     match state {
         NodeState::Waiting => ("·", "waiting", &theme.dim),
         NodeState::Evaluating => ("◌", "evaluating", &theme.info),
