@@ -156,6 +156,13 @@ impl Store {
             }
         }
         env.push(("NIX_CONFIG", config.into()));
+        // Nix gives up on a user that neither the user database nor the environment names, as in a
+        // container that was told a bare number.
+        if std::env::var_os("USER").is_none() {
+            let uid = nix::unistd::geteuid();
+            let known = nix::unistd::User::from_uid(uid).ok().flatten();
+            env.push(("USER", known.map_or_else(|| format!("uid{uid}"), |u| u.name).into()));
+        }
         env
     }
 
