@@ -21,7 +21,8 @@ stop() {
 system=
 store=/nix/store
 layers=1
-for word in $(cat /proc/cmdline); do
+read -r line < /proc/cmdline
+for word in $line; do
   case $word in
     diorama.system=*) system=${word#*=} ;;
     diorama.store=*) store=${word#*=} ;;
@@ -33,22 +34,26 @@ while read -r module; do
   insmod "/modules/$module" || echo "diorama: cannot load $module"
 done < /modules/order
 
-# Prints the device of the disk with a serial number.
+# Sets `device` to the disk with a serial number. Here and below the shell's own commands are preferred:
+# every process costs a hundredth of a second in an emulated machine.
 disk() {
   for entry in /sys/block/*/serial; do
-    if [ "$(cat "$entry")" = "$1" ]; then
+    serial=
+    read -r serial < "$entry"
+    if [ "$serial" = "$1" ]; then
       entry=${entry%/serial}
-      echo "/dev/${entry##*/}"
+      device=/dev/${entry##*/}
       return
     fi
   done
+  device=
 }
 
 lower_usr=
 lower_etc=
 layer=0
 while [ "$layer" -lt "$layers" ]; do
-  device=$(disk "layer$layer")
+  disk "layer$layer"
   [ -n "$device" ] || stop "the package image layer$layer is not attached."
   mkdir -p "/run/diorama/layer$layer"
   mount -t erofs -o ro "$device" "/run/diorama/layer$layer" || stop "cannot mount $device, the package image layer$layer."
@@ -56,7 +61,7 @@ while [ "$layer" -lt "$layers" ]; do
   lower_etc=/run/diorama/layer$layer/etc${lower_etc:+:$lower_etc}
   layer=$((layer + 1))
 done
-device=$(disk closure)
+disk closure
 [ -n "$device" ] || stop "the image of the system's closure is not attached."
 mkdir -p "$store" /run/diorama
 mount -t erofs -o ro "$device" "$store" || stop "cannot mount $device, the image of the system's closure."
@@ -71,7 +76,8 @@ fi
 
 # The state disk is made on the first boot only: a disk that holds anything unknown is left alone.
 state=/dev/vda
-if [ "$(disk layer0)" = "$state" ] || [ ! -b "$state" ]; then
+disk layer0
+if [ "$device" = "$state" ] || [ ! -b "$state" ]; then
   mount -t tmpfs -o mode=0755 tmpfs /sysroot
 else
   magic=$(dd if="$state" bs=1 skip=1080 count=2 2>/dev/null | hexdump -e '2/1 "%02x"')
@@ -89,12 +95,15 @@ else
 fi
 
 cd /sysroot || stop "no root directory."
-mkdir -p dev proc sys run usr etc var/lib var/log var/tmp tmp root home mnt opt srv ".$store"
-for name in bin sbin lib lib64; do [ -L "$name" ] || ln -s "usr/$name" "$name"; done
-[ -L var/run ] || ln -s /run var/run
-[ -L var/lock ] || ln -s /run/lock var/lock
-chmod 1777 tmp var/tmp
-chmod 700 root
+if [ ! -d var/lock ] && [ ! -L var/lock ]; then
+  mkdir -p dev proc sys run usr etc var/lib var/log var/tmp tmp root home mnt opt srv
+  chmod 1777 tmp var/tmp
+  chmod 700 root
+  for name in bin sbin lib lib64; do [ -L "$name" ] || ln -s "usr/$name" "$name"; done
+  ln -s /run var/run
+  ln -s /run/lock var/lock
+fi
+[ -d ".$store" ] || mkdir -p ".$store"
 
 mkdir -p /run/diorama/etc /run/diorama/etc-work
 mount -t overlay -o "lowerdir=$system/etc:$lower_etc,upperdir=/run/diorama/etc,workdir=/run/diorama/etc-work" overlay etc ||
@@ -104,7 +113,13 @@ ln -s "$system" /run/booted-system
 if [ ! -s var/lib/machine-id ]; then
   tr -d - < /proc/sys/kernel/random/uuid > var/lib/machine-id
 fi
-cp var/lib/machine-id etc/machine-id
+read -r id < var/lib/machine-id
+echo "$id" > etc/machine-id
+# Files of /etc with permissions or owners of their own are copied to the upper layer.
+while read -r mode user group path; do
+  [ "$user$group" = 00 ] || chown "$user:$group" "etc/$path"
+  chmod "$mode" "etc/$path"
+done < "$system/modes"
 mount --move /usr usr
 mount --move "$store" ".$store"
 mount --move /run run

@@ -69,13 +69,14 @@ rec {
 
   writeShellScriptBin = name: text: writeScriptBin name "#!/bin/bash\n${text}";
 
-  # A tree of symbolic links: [ { path; source; } ]. Sources are kept alive through the list's context.
+  # A tree of symbolic links, or of copies where asked: [ { path; source; copy ? false; } ]. Sources are kept
+  # alive through the list's context.
   linkTree = name: entries:
     derivation ({
       inherit name system;
       builder = "/bin/sh";
       args = [ "-eu" ./builders/link-tree.sh ];
-      entries = builtins.concatStringsSep "" (map (entry: "${entry.path}\t${entry.source}\n") entries);
+      entries = builtins.concatStringsSep "" (map (entry: "${if entry.copy or false then "copy" else "link"}\t${entry.path}\t${entry.source}\n") entries);
       passAsFile = [ "entries" ];
     } // environment);
 }

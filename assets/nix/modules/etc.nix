@@ -6,6 +6,8 @@ let
 
   entries = builtins.filter (entry: entry.enable) (builtins.attrValues config.environment.etc);
   storeName = path: "etc-${lib.strings.sanitizeDerivationName (baseNameOf path)}";
+  # The initrd knows numbers only.
+  number = kind: name: if lib.hasPrefix "+" name then lib.removePrefix "+" name else toString (config.users.idOf.${kind} name);
   special = builtins.filter (entry: entry.mode != "symlink") entries;
 in
 {
@@ -46,10 +48,10 @@ in
       + lib.concatStrings (lib.mapAttrsToList (name: value: "alias ${name}=${lib.escapeShellArg value}\n") config.environment.shellAliases)
       + config.environment.interactiveShellInit;
 
-    system.build.etc = build.linkTree "etc" (map (entry: { path = entry.target; source = "${entry.source}"; }) entries);
-    # Read by the initrd: such files are copied into /etc's upper layer.
+    system.build.etc = build.linkTree "etc" (map (entry: { path = entry.target; source = "${entry.source}"; copy = entry.mode != "symlink"; }) entries);
+    # Read by the initrd: changing such a file copies it into /etc's upper layer.
     system.build.etcModes = build.writeText "etc-modes" (lib.concatMapStrings
-      (entry: "${entry.mode}\t${lib.removePrefix "+" entry.user}\t${lib.removePrefix "+" entry.group}\t${entry.target}\n")
+      (entry: "${entry.mode}\t${number "uid" entry.user}\t${number "gid" entry.group}\t${entry.target}\n")
       special);
   };
 }

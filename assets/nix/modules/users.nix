@@ -123,7 +123,7 @@ in
 
   config = {
     users.users.root = { };
-    users.idOf = { uid = name: uids.${name}; gid = gidOf; };
+    users.idOf = { uid = name: uids.${name} or (throw "users.users has no user `${name}'"); gid = gidOf; };
     environment.systemPackages = lib.concatMap (user: user.packages) (builtins.attrValues users);
     environment.etc = {
       "passwd".text = lines passwd;

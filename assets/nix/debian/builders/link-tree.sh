@@ -1,12 +1,12 @@
-# Makes a tree of symbolic links from lines of path and source.
+# Makes a tree of symbolic links and copied files from lines of kind, path and source.
 mkdir "$out"
 tab=$(printf '\t')
-while IFS=$tab read -r path source; do
+while IFS=$tab read -r kind path source; do
   target=$out/$path
   mkdir -p "${target%/*}"
   if [ -e "$target" ] || [ -L "$target" ]; then
     echo "two sources want the path $path" >&2
     exit 1
   fi
-  ln -s "$source" "$target"
+  if [ "$kind" = copy ]; then cp "$source" "$target"; else ln -s "$source" "$target"; fi
 done < "$entriesPath"
