@@ -71,14 +71,6 @@ impl Config {
     }
 }
 
-/// Reads the user's settings and those of the current directory.
-///
-/// # Errors
-/// As [`Config::load`].
-pub fn load() -> anyhow::Result<Config> {
-    Config::load(std::env::current_dir().ok().as_deref())
-}
-
 /// Where the user's own settings are.
 pub fn user_file() -> Option<PathBuf> {
     directories::ProjectDirs::from("", "", "diorama").map(|d| d.config_dir().join("config.toml"))

@@ -25,6 +25,8 @@ enum State {
     Overlong,
     /// A string for the terminal (OSC, DCS, SOS, PM, APC).
     Text,
+    /// An escape within a string: with a backslash it is the string's end.
+    TextEnd,
 }
 
 /// Removes terminal strings and bounds what one sequence can cost.
@@ -62,6 +64,13 @@ impl Filter {
 
     fn step(&mut self, byte: u8, max_repeat: usize, out: &mut Vec<u8>) -> State {
         match (self.state, byte) {
+            (State::Text, ESC) => State::TextEnd,
+            (State::TextEnd, b'\\') => State::Ground,
+            // Any other byte after the escape belongs to a new sequence.
+            (State::TextEnd, byte) => {
+                self.state = State::Escape;
+                self.step(byte, max_repeat, out)
+            }
             (_, ESC) => {
                 self.pending.clear();
                 State::Escape
@@ -145,8 +154,9 @@ mod tests {
     #[test]
     fn strings_for_the_terminal_are_swallowed() {
         check(b"a\x1b]0;title\x07b", b"ab");
-        check(b"a\x1b]52;c;aGk=\x1b\\b", b"a\x1b\\b");
-        check(b"a\x1bP+q544e\x1b\\b", b"a\x1b\\b");
+        check(b"a\x1b]52;c;aGk=\x1b\\b", b"ab");
+        check(b"a\x1bP+q544e\x1b\\b", b"ab");
+        check(b"a\x1b]0;t\x1b[1mb", b"a\x1b[1mb");
         check(b"a\x1b_apc\x18b", b"ab");
         check(b"a\x1b\n]0;t\x07b", b"a\nb");
     }

@@ -226,7 +226,7 @@ fn quit(state: &mut State) -> Vec<Req> {
         answers.push(('x', "cut every machine's power and end the session", Run::Down { power: true }));
     }
     let up = state.view.nodes.iter().filter(|n| n.pid.is_some()).count();
-    let body = format!("{up} machines of {} are running.", state.view.session);
+    let body = format!("{up} of {} machines are running.", state.view.nodes.len());
     layer(state, Layer::Confirm(Confirm { title: "Leave?".into(), body, answers, default: true }))
 }
 

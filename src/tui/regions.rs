@@ -97,7 +97,9 @@ fn wide(state: &State, area: Rect, r: &mut Regions) {
     let context = (nodes + 4).clamp(7, (main.height / 3).max(7));
     let (consoles, context) = bottom_rest(main, context);
     r.panels.push((Panel::Consoles, consoles));
-    let reach = matrix_width(state).clamp(34, 34 + context.width / 2);
+    // Narrower column heads are a small price for the picture beside them.
+    let spare = context.width.saturating_sub(picture_width(state));
+    let reach = matrix_width(state).min(spare.max(34)).clamp(34, 34 + context.width / 2);
     if context.width >= reach + 40 {
         let (a, b) = left(context, reach);
         r.panels.extend([(Panel::Reach, a), (Panel::Topology, b)]);
@@ -135,6 +137,12 @@ fn matrix_width(state: &State) -> u16 {
     let longest = state.view.nodes.iter().map(|n| n.name.chars().count()).max().unwrap_or(0);
     let column = longest.clamp(3, if state.view.nodes.len() > 5 { 6 } else { 12 }) + 1;
     count(longest.clamp(8, 14) + 6 + column * state.view.nodes.len())
+}
+
+/// Columns the picture of the topology wants.
+fn picture_width(state: &State) -> u16 {
+    let longest = state.view.nodes.iter().map(|n| n.name.chars().count()).max().unwrap_or(0);
+    count((longest.clamp(3, 14) + 6) * state.view.nodes.len() + 4)
 }
 
 /// Places tiles: all in a grid while each is big enough to read, else the focused one large and

@@ -53,9 +53,7 @@ pub(super) fn on_lost(state: &mut State, why: &str) -> Vec<Req> {
     for tile in &mut state.tiles {
         tile.stream = Stream::Ended;
     }
-    let session = &state.view.session;
-    let text =
-        format!("the session's daemon is gone ({why}); the machines run on: `diorama attach {session}`");
+    let text = format!("the daemon is gone ({why}); the machines run on, and the session is looked for");
     state.notice = Some((u64::MAX, true, text));
     Vec::new()
 }

@@ -8,6 +8,7 @@ use ratatui::widgets::{Paragraph, Widget, Wrap};
 use super::{Outcome, window};
 use crate::tui::keymap::Key;
 use crate::tui::state::State;
+use crate::tui::view::plain;
 
 /// A text with a title.
 #[derive(Debug)]
@@ -39,7 +40,7 @@ impl TextBox {
             self.text.lines().map(|l| l.chars().count() / usize::from(width.max(3) - 2) + 1).sum::<usize>();
         let height = u16::try_from(rows + 2).unwrap_or(u16::MAX).min(area.height.saturating_sub(2));
         let inside = window(&state.theme, area, width, height, &self.title, "any key closes", buf);
-        let clean: String = self.text.chars().filter(|c| *c == '\n' || !c.is_control()).collect();
+        let clean = plain(&self.text);
         Paragraph::new(clean).wrap(Wrap { trim: false }).scroll((self.scroll, 0)).render(inside, buf);
         None
     }

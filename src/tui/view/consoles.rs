@@ -117,6 +117,15 @@ fn draw_tile(state: &State, index: usize, tile: &Tile, area: Rect, buf: &mut Buf
         return None;
     }
     paint(state, tile, inside, buf);
+    if let Some(n) = idle
+        && matches!(n.state, NodeState::Crashed | NodeState::Failed)
+        && inside.height > 2
+    {
+        let why = n.post_mortem.as_deref().and_then(|p| p.lines().next()).unwrap_or("");
+        let text = format!(" ✕ {why}  (W tells all, S starts it again) ");
+        let row = usize::from(inside.height) - 1;
+        put(buf, inside, row, &Line::styled(clip(&text, usize::from(inside.width)), t.bad));
+    }
     if !focused {
         return None;
     }

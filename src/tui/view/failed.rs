@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::Line;
 use ratatui::widgets::{Clear, Paragraph, Widget, Wrap};
 
-use super::{boxed, put};
+use super::{boxed, plain, put};
 use crate::tui::state::State;
 
 pub(super) fn draw(state: &State, error: &str, area: Rect, buf: &mut Buffer) {
@@ -16,8 +16,7 @@ pub(super) fn draw(state: &State, error: &str, area: Rect, buf: &mut Buffer) {
         return;
     }
     let text = Rect { height: inside.height - 1, ..inside };
-    // Terminal codes in an error come from tools we ran; they are text here.
-    let clean: String = error.chars().filter(|c| *c == '\n' || !c.is_control()).collect();
+    let clean = plain(error);
     let scroll = u16::try_from(state.failure_scroll).unwrap_or(u16::MAX);
     Paragraph::new(clean).wrap(Wrap { trim: false }).style(t.text).scroll((scroll, 0)).render(text, buf);
     let hint = Line::styled(" j k scroll · q leave ", t.key);

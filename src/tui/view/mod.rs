@@ -161,6 +161,20 @@ pub(super) fn clip(text: &str, width: usize) -> String {
     out
 }
 
+/// Text without the sequences by which tools colour it.
+pub(super) fn plain(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        if c == '\x1b' && chars.next_if_eq(&'[').is_some() {
+            while chars.next().is_some_and(|c| !('@'..='~').contains(&c)) {}
+        } else if c == '\n' || !c.is_control() {
+            out.push(c);
+        }
+    }
+    out
+}
+
 /// The first row to show of a list so that the cursor is on the screen.
 pub(super) fn first_row(cursor: usize, len: usize, height: usize) -> usize {
     let last = len.saturating_sub(height);

@@ -102,7 +102,7 @@ fn offered(state: &State) -> impl Iterator<Item = &'static str> {
     };
     let rest = everywhere.iter().filter(|n| !here.contains(n));
     // Help and the way out stay in sight on a narrow screen.
-    let (head, tail) = here.split_at(here.len().min(4));
+    let (head, tail) = here.split_at(here.len().min(if state.size.0 < 60 { 1 } else { 4 }));
     let rest: Vec<&'static str> = rest.copied().collect();
     let (general, other) = rest.split_at(rest.len().min(3));
     [head, general, tail, other].concat().into_iter()
