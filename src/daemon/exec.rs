@@ -157,31 +157,28 @@ pub(super) async fn command(
     let (mut stdin, mut output, control, end) = handle.split();
     let Pipes { window, mut input, pending, control: mut controls } = pipes;
     // What the client sends ends when the command does, and not the other way round.
-    let to_guest = async {
-        let mut open = true;
-        loop {
-            tokio::select! {
-                Some(c) = controls.recv() => match c {
-                    Control::Signal(signal) => control.signal(signal),
-                    Control::Resize(rows, cols) => control.resize(Size { rows, cols }),
-                },
-                Some(bytes) = input.recv(), if open => {
-                    if bytes.is_empty() {
-                        stdin.end();
-                        open = false;
-                        continue;
-                    }
-                    if stdin.write(&bytes).await.is_err() {
-                        open = false;
-                    }
-                    if port.taken(&pending, bytes.len()).await.is_err() {
-                        return;
-                    }
-                }
-                else => return,
+    let steer = async {
+        while let Some(c) = controls.recv().await {
+            match c {
+                Control::Signal(signal) => control.signal(signal),
+                Control::Resize(rows, cols) => control.resize(Size { rows, cols }),
             }
         }
     };
+    let feed = async {
+        while let Some(bytes) = input.recv().await {
+            if bytes.is_empty() {
+                break;
+            }
+            let taken_in = stdin.write(&bytes).await;
+            if port.taken(&pending, bytes.len()).await.is_err() || taken_in.is_err() {
+                break;
+            }
+        }
+        stdin.end();
+    };
+    // Apart, so that ctrl-c reaches a command that does not read its input.
+    let to_guest = async { tokio::join!(steer, feed) };
     let from_guest = async {
         while let Some(piece) = output.next().await {
             let channel = match piece.stream {
@@ -200,7 +197,7 @@ pub(super) async fn command(
     };
     let ended = tokio::select! {
         ended = from_guest => ended,
-        () = async { to_guest.await; std::future::pending().await } => None,
+        () = async { to_guest.await; std::future::pending::<()>().await } => None,
     };
     if let Some(ended) = ended {
         port.close(match ended {

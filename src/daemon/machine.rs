@@ -10,6 +10,7 @@
 //! Invariant: orders are carried out one after the other in the order given; a power cut overtakes
 //! them all.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -109,6 +110,8 @@ struct Life {
     agent: Option<AgentClient>,
     /// Why QEMU said that it shuts down.
     reason: Arc<Mutex<Option<String>>>,
+    /// Whether the guest has closed its agent's port since it last opened it.
+    agent_closed: Arc<AtomicBool>,
 }
 
 /// Starts a machine's life. Must be called within the runtime.
@@ -133,6 +136,7 @@ pub(super) fn start(
         events,
         process: Arc::default(),
         reason: Arc::default(),
+        agent_closed: Arc::default(),
     };
     let machine = Machine { orders, process: life.process.clone(), agent: life.agent.clone() };
     tokio::spawn(life.run(context, manifest, origin, inbox));
@@ -314,6 +318,17 @@ impl Life {
                     format!("{node}: a disk image cannot be read or written")
                 };
                 self.tell(Event::Note { level: Level::Error, text });
+            }
+            "VSERPORT_CHANGE" => {
+                // Closed and opened again: what ran in the guest's agent went with it.
+                let open = event.data.get("open").and_then(serde_json::Value::as_bool) == Some(true);
+                let was_closed = self.agent_closed.swap(!open, Ordering::AcqRel);
+                if let Some(agent) = &self.agent
+                    && open
+                    && was_closed
+                {
+                    agent.resync();
+                }
             }
             "GUEST_PANICKED" => {
                 let text = format!("{node}: the guest's kernel panicked");
