@@ -81,7 +81,8 @@ fn asks(sequence: &[u8]) -> bool {
         // Status and position, attributes, window operations, parameters, modes, version, keyboards.
         [b'[', .., b'n' | b'c' | b't' | b'x' | b'y' | b'u'] => true,
         [b'[', .., b'$', b'p' | b'w'] | [b'[', b'>', .., b'q' | b'm'] => true,
-        [b'Z' | b'c'] => true,
+        // The end of a string whose beginning was taken out, too.
+        [b'Z' | b'c' | b'\\'] => true,
         _ => false,
     }
 }
