@@ -1,0 +1,9 @@
+//! End-to-end tests: the real program, real daemons, real guests.
+//!
+//! The guest is the smallest that shows a login prompt and runs the agent, see `tests/guest/mini.sh`.
+//! It is built once. Every test has directories of its own, and leaves no process behind.
+
+mod environment;
+mod faults;
+mod refusals;
+mod sessions;
