@@ -38,7 +38,7 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
         vec![client::find(&paths, global.session.as_deref()).await?]
     };
     for session in found {
-        let client = client::Client::open(&session.files.socket(), "cli").await?;
+        let client = client::connect(&paths, Some(&session.name), "cli").await?;
         end(&client, args.power, args.timeout).await?;
         out::line(&format!("{} is down", session.name));
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Global, Outcome, common, out};
-use crate::client::{self, Client};
+use crate::client;
 use crate::proto::{Phase, View};
 
 const EXAMPLES: &str = "\
@@ -42,9 +42,10 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
                 session.name
             ));
         }
-        match Client::open(&session.files.socket(), "cli").await {
-            Ok(client) => views.push(client.view().await?),
-            // It may just have ended.
+        let seen = async { client::connect(&paths, Some(&session.name), "cli").await?.view().await };
+        match seen.await {
+            Ok(view) => views.push(view),
+            // It has just ended.
             Err(e) => out::err(&format!("warning: {}: {e}\n", session.name)),
         }
     }

@@ -61,9 +61,10 @@ pub struct Args {
 
 pub(super) async fn run(args: Args, global: &Global) -> Outcome {
     let paths = common::paths(global)?;
+    let named = args.name.as_deref().or(global.session.as_deref()).map(common::session_name).transpose()?;
     let source = source(args.model.as_deref(), &paths)?;
-    let name = match args.name.as_ref().or(global.session.as_ref()) {
-        Some(name) => common::session_name(name)?,
+    let name = match named {
+        Some(name) => name,
         None => default_name(&source)?,
     };
     let absolute = |p: &Path| std::path::absolute(p).doing(p.display());

@@ -18,6 +18,10 @@ use crate::lock::{Lock, SessionFiles};
 use crate::paths::Paths;
 use crate::proto::{Ready, Start, StartOptions};
 
+/// How often a daemon that does not answer is looked at again, and after which pause.
+const DYING: u32 = 20;
+const DYING_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+
 /// A session that lives.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Found {
@@ -101,16 +105,26 @@ pub async fn find(paths: &Paths, wanted: Option<&str>) -> Result<Found> {
     }
 }
 
-/// Connects to a session.
+/// Connects to a session. A daemon that dies just now is replaced, too.
 ///
 /// # Errors
 /// As [`find`] and [`Client::open`].
 pub async fn connect(paths: &Paths, wanted: Option<&str>, who: &str) -> Result<Client> {
-    let found = find(paths, wanted).await?;
-    if found.taken_over {
-        eprintln!("note: the daemon of session {} had died; a new one has taken over", found.name);
+    let mut tries = 0;
+    loop {
+        let found = find(paths, wanted).await?;
+        if found.taken_over {
+            eprintln!("note: the daemon of session {} had died; a new one has taken over", found.name);
+        }
+        match Client::open(&found.files.socket(), who).await {
+            Err(_) if tries < DYING => {
+                // It may be dying: its lock goes a moment after its socket.
+                tries += 1;
+                tokio::time::sleep(DYING_PAUSE).await;
+            }
+            opened => return opened,
+        }
     }
-    Client::open(&found.files.socket(), who).await
 }
 
 /// Starts a session's daemon, unless the session runs.

@@ -32,6 +32,8 @@ const VIEW_PAUSE: Duration = Duration::from_millis(100);
 const TRAFFIC: Duration = Duration::from_secs(1);
 /// How long clients have to hear the end.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long a session that failed waits for the first client to hear of it.
+const FIRST_LISTENER: Duration = Duration::from_secs(3);
 /// How long the processes that evaluate and build may take to end.
 const CANCELLED: Duration = Duration::from_secs(10);
 /// Seconds the guests have when the daemon itself is told to end.
@@ -101,6 +103,8 @@ pub(super) struct Driver {
     save: bool,
     finished: Option<String>,
     clients: u32,
+    /// Whether anybody has ever watched.
+    heard: bool,
 }
 
 impl Driver {
@@ -152,6 +156,7 @@ impl Driver {
             save: false,
             finished: None,
             clients: 0,
+            heard: false,
         })
     }
 
@@ -173,6 +178,9 @@ impl Driver {
         if let Some(task) = self.preparing.take() {
             // It ends after the processes it started.
             let _ = tokio::time::timeout(CANCELLED, task).await;
+        }
+        if !self.heard {
+            self.wait_for_a_listener().await;
         }
         let reason = self.finished.take().unwrap_or_default();
         log::line(&format!("the session ends: {reason}"));
@@ -259,6 +267,20 @@ impl Driver {
         Ok(())
     }
 
+    /// A start may fail before whoever ordered it has connected; it is to hear why.
+    async fn wait_for_a_listener(&mut self) {
+        let deadline = Instant::now() + FIRST_LISTENER;
+        while !self.heard {
+            match tokio::time::timeout_at(deadline, self.inbox.recv()).await {
+                Ok(Some(msg)) => self.take(msg),
+                Ok(None) | Err(_) => return,
+            }
+        }
+        while let Ok(Some(msg)) = tokio::time::timeout(VIEW_PAUSE, self.inbox.recv()).await {
+            self.take(msg);
+        }
+    }
+
     fn told_to_end(&mut self) {
         let again = self.state.phase == Phase::Stopping;
         self.step(Event::Down { ticket: None, power: again, timeout: SIGNAL_TIMEOUT });
@@ -288,7 +310,7 @@ impl Driver {
                 self.clients = if came { self.clients + 1 } else { self.clients.saturating_sub(1) };
                 self.step(Event::Clients(self.clients));
             }
-            Msg::Subscribed => {}
+            Msg::Subscribed => self.heard = true,
         }
     }
 
@@ -371,7 +393,9 @@ impl Driver {
             Effect::ForwardAdd { ticket, spec, may_move } => {
                 self.order(&spec.node.clone(), Order::Forward(ticket, spec, may_move));
             }
-            Effect::ForwardRemove { spec } => self.order(&spec.node.clone(), Order::Unforward(spec)),
+            Effect::ForwardRemove { ticket, spec } => {
+                self.order(&spec.node.clone(), Order::Unforward(ticket, spec));
+            }
             Effect::Deadline { node, power_cycle, at } => {
                 let events = self.events.clone();
                 let wait = Duration::from_millis(at.saturating_sub(now()));

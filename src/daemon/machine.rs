@@ -57,7 +57,7 @@ pub(super) enum Order {
     /// Make a forward.
     Forward(Option<Ticket>, ForwardSpec, bool),
     /// End a forward.
-    Unforward(ForwardSpec),
+    Unforward(Ticket, ForwardSpec),
 }
 
 /// The driver's handle on a machine.
@@ -356,10 +356,14 @@ impl Life {
                 self.tell(Event::ForwardDone { ticket, spec, outcome });
                 Ok(())
             }
-            Order::Unforward(spec) => match &self.user_interface {
-                Some(interface) => forward::remove(qmp, interface, &spec).await,
-                None => Ok(()),
-            },
+            Order::Unforward(ticket, spec) => {
+                let result = match &self.user_interface {
+                    Some(interface) => forward::remove(qmp, interface, &spec).await,
+                    None => Ok(()),
+                };
+                self.tell(Event::ForwardGone { ticket, spec, result });
+                Ok(())
+            }
         };
         if let Err(error) = result {
             self.tell(Event::EffectFailed { node: self.name.clone(), error });

@@ -180,6 +180,15 @@ pub enum Event {
         /// What came of it.
         outcome: ForwardOutcome,
     },
+    /// A forward was ended.
+    ForwardGone {
+        /// Who waits for it.
+        ticket: Ticket,
+        /// The forward.
+        spec: ForwardSpec,
+        /// Or why it could not be.
+        result: Result<(), String>,
+    },
     /// The number of attached clients changed.
     Clients(u32),
     /// Something for the log.
@@ -241,8 +250,10 @@ pub enum Effect {
         /// Take a free port instead when this one is taken.
         may_move: bool,
     },
-    /// End a forward.
+    /// End a forward, and tell when that is done.
     ForwardRemove {
+        /// Who waits for it.
+        ticket: Ticket,
         /// The forward.
         spec: ForwardSpec,
     },

@@ -104,13 +104,15 @@ pub(super) fn add(
     Ok(())
 }
 
-/// Ends a forward, whoever asked for it.
+/// Ends a forward, whoever asked for it. The answer to one that listens comes when it no longer
+/// does; then the result is empty.
 pub(super) fn remove(
     state: &mut State,
+    ticket: Ticket,
     proto: Proto,
     host_port: u16,
     out: &mut Vec<Effect>,
-) -> Result<String, Response> {
+) -> Result<Option<String>, Response> {
     let same = |f: &Forward| f.proto == proto && (f.host_port == host_port || f.wanted_port == host_port);
     let exact = state.forwards.iter().position(|f| f.proto == proto && f.host_port == host_port);
     let Some(i) = exact.or_else(|| state.forwards.iter().position(same)) else {
@@ -119,11 +121,43 @@ pub(super) fn remove(
             hint: Some("diorama forward list shows them".into()),
         });
     };
-    let f = state.forwards.remove(i);
+    let f = &state.forwards[i];
     if f.active {
-        out.push(Effect::ForwardRemove { spec: f.spec() });
+        out.push(Effect::ForwardRemove { ticket, spec: f.spec() });
+        return Ok(None);
     }
-    Ok(format!("port {host_port} no longer leads to {}:{}", f.node, f.guest_port))
+    let f = state.forwards.remove(i);
+    Ok(Some(removed(&f.spec())))
+}
+
+fn removed(spec: &ForwardSpec) -> String {
+    format!("port {} no longer leads to {}:{}", spec.host_port, spec.node, spec.guest_port)
+}
+
+/// Takes in that a forward was ended.
+pub(super) fn gone(
+    state: &mut State,
+    now: u64,
+    ticket: Ticket,
+    spec: &ForwardSpec,
+    result: Result<(), String>,
+    out: &mut Vec<Effect>,
+) {
+    let response = match result {
+        Ok(()) => {
+            state.forwards.retain(|f| f.spec() != *spec);
+            let message = removed(spec);
+            let action = Action::ForwardRemove { proto: spec.proto, host_port: spec.host_port };
+            state.note(now, Level::Info, message.clone(), Some(action.cli()));
+            out.push(Effect::Save);
+            Response::Ok { message }
+        }
+        Err(why) => Response::Error {
+            message: format!("port {} cannot be closed: {why}", spec.host_port),
+            hint: None,
+        },
+    };
+    out.push(Effect::Reply { ticket, response });
 }
 
 /// Takes in what came of trying a forward.

@@ -38,6 +38,9 @@ pub fn step(state: &mut State, now: u64, event: Event) -> Vec<Effect> {
         Event::ForwardDone { ticket, spec, outcome } => {
             forwards::done(state, now, ticket, &spec, outcome, &mut out);
         }
+        Event::ForwardGone { ticket, spec, result } => {
+            forwards::gone(state, now, ticket, &spec, result, &mut out);
+        }
         Event::Accelerator(text) => {
             state.note(now, Level::Info, format!("accelerator: {text}"), None);
             state.accelerator = text;
@@ -116,7 +119,13 @@ fn act(state: &mut State, now: u64, ticket: Ticket, action: &Action, out: &mut V
                 Err(refused) => Err(refused),
             }
         }
-        Action::ForwardRemove { proto, host_port } => forwards::remove(state, *proto, *host_port, out),
+        Action::ForwardRemove { proto, host_port } => {
+            match forwards::remove(state, ticket, *proto, *host_port, out) {
+                Ok(None) => return,
+                Ok(Some(message)) => Ok(message),
+                Err(refused) => Err(refused),
+            }
+        }
         links => links::act(state, links, out),
     };
     let response = match result {

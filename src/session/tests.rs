@@ -464,11 +464,11 @@ fn forwards_are_added_removed_and_come_back_with_their_machine() {
         spec: spec("b", 40_000),
         outcome: ForwardOutcome::Listens(40_000),
     });
-    assert!(matches!(
-        s.act(Action::ForwardRemove { proto: Proto::Tcp, host_port: 40_000 }),
-        Some(Response::Ok { .. })
-    ));
-    assert!(s.has(&Effect::ForwardRemove { spec: spec("b", 40_000) }));
+    assert_eq!(s.act(Action::ForwardRemove { proto: Proto::Tcp, host_port: 40_000 }), None);
+    let Some(Effect::ForwardRemove { ticket, spec: gone }) = s.effects.first().cloned() else { panic!() };
+    assert_eq!(s.state.forwards.len(), 2, "it is there until it is gone");
+    s.event(Event::ForwardGone { ticket, spec: gone, result: Ok(()) });
+    assert!(s.effects.iter().any(|e| matches!(e, Effect::Reply { response: Response::Ok { .. }, .. })));
     assert_eq!(s.state.forwards.len(), 1);
 }
 

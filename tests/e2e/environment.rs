@@ -208,7 +208,7 @@ impl Drop for TestEnvironment {
 /// What a run of the program came to.
 #[derive(Debug)]
 pub struct Ran {
-    pub args: String,
+    pub _args: String,
     pub status: i32,
     pub stdout: String,
     pub stderr: String,
@@ -217,7 +217,7 @@ pub struct Ran {
 impl Ran {
     pub fn new(args: &[&str], output: Output) -> Self {
         Self {
-            args: args.join(" "),
+            _args: args.join(" "),
             status: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),

@@ -128,8 +128,9 @@ fn a_client_of_another_version_is_told_so() {
     let body = r#"J{"id":0,"request":{"type":"hello","version":99,"client":"future"}}"#;
     stream.write_all(&u32::try_from(body.len()).unwrap().to_be_bytes()).unwrap();
     stream.write_all(body.as_bytes()).unwrap();
-    let mut answer = String::new();
-    std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+    let mut answer = Vec::new();
+    std::io::Read::read_to_end(&mut stream, &mut answer).unwrap();
+    let answer = String::from_utf8_lossy(&answer);
     assert!(answer.contains("speaks version 1 of the protocol, the client 99"), "{answer}");
     t.ok(&["down", "--power"]);
     t.assert_clean();
