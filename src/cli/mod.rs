@@ -27,6 +27,7 @@ pub mod eval;
 mod exec;
 mod forward;
 mod link;
+mod lock;
 mod logs;
 mod ls;
 mod man;
@@ -93,6 +94,7 @@ pub enum Verb {
     Link(link::Args),
     Forward(forward::Args),
     Node(node::Args),
+    Lock(lock::Args),
     Eval(eval::Args),
     Build(build::Args),
     Schema(schema::Args),
@@ -143,6 +145,7 @@ async fn run(cli: Cli) -> Outcome {
         Verb::Link(args) => link::run(args, global).await,
         Verb::Forward(args) => forward::run(args, global).await,
         Verb::Node(args) => node::run(args, global).await,
+        Verb::Lock(args) => lock::run(args, global).await,
         Verb::Daemon => daemon::run().await,
         Verb::Eval(args) => eval::run(&args, global).await,
         Verb::Build(args) => build::run(&args, global).await,

@@ -164,7 +164,10 @@ impl Told {
             }
             self.nodes.insert(node.name.clone(), now);
         }
-        self.tell_log(view);
+        // The error that ended a start is told once, by whoever follows.
+        if !matches!(view.phase, Phase::Failed { .. }) {
+            self.tell_log(view);
+        }
     }
 
     fn tell_log(&mut self, view: &View) {

@@ -61,6 +61,9 @@ pub struct Args {
 
 pub(super) async fn run(args: Args, global: &Global) -> Outcome {
     let paths = common::paths(global)?;
+    if args.yes {
+        super::setup::ensure(&paths, true).await?;
+    }
     let named = args.name.as_deref().or(global.session.as_deref()).map(common::session_name).transpose()?;
     let source = source(args.model.as_deref(), &paths)?;
     let name = match named {
@@ -123,7 +126,7 @@ pub(super) async fn show(client: Client, no_tui: bool, on_interrupt: OnInterrupt
 }
 
 /// What the command line means by MODEL.
-fn source(model: Option<&Path>, paths: &Paths) -> Result<ModelSource> {
+pub(super) fn source(model: Option<&Path>, paths: &Paths) -> Result<ModelSource> {
     let Some(model) = model else {
         let here = std::env::current_dir().doing("the current directory")?;
         let assets = crate::assets::dir(&paths.cache)?;

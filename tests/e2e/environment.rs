@@ -226,7 +226,7 @@ impl Ran {
 }
 
 /// The mini guest, built once.
-fn guest() -> &'static Path {
+pub fn guest() -> &'static Path {
     static GUEST: OnceLock<PathBuf> = OnceLock::new();
     GUEST.get_or_init(|| {
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("mini-guest");

@@ -1,15 +1,15 @@
 //! Starts that cannot succeed: what the person sees, and that nothing is left.
 
-use crate::environment::TestEnvironment;
+use crate::environment::{TestEnvironment, guest};
 
-fn manifest(kernel: &str, memory: u64) -> String {
+fn manifest(kernel: &str, initrd: &str, memory: u64) -> String {
     serde_json::json!({
         "version": 1,
         "network": { "name": "lie" },
         "nodes": { "a": {
             "hostName": "a",
             "memorySize": memory,
-            "boot": { "kind": "direct", "kernel": kernel, "initrd": "/nowhere/initrd" },
+            "boot": { "kind": "direct", "kernel": kernel, "initrd": initrd },
         } },
     })
     .to_string()
@@ -18,14 +18,15 @@ fn manifest(kernel: &str, memory: u64) -> String {
 #[test]
 fn manifests_that_lie() {
     let t = TestEnvironment::new();
+    let [kernel, initrd] = ["kernel", "initrd"].map(|f| guest().join(f).display().to_string());
     let text = t.write("kernel.txt", "this is no kernel\n");
     for (content, want) in [
         ("{".to_owned(), "line 1 column"),
         (r#"{"version": 9}"#.to_owned(), "version 9 is not known here"),
-        (manifest("/nowhere/kernel", 64), "/nowhere/kernel"),
-        (manifest(text.to_str().unwrap(), 64), "kernel.txt"),
-        (manifest("relative", 64), "relative is not an absolute path"),
-        (manifest("/nowhere/kernel", 1 << 20), "MiB of memory"),
+        (manifest("/nowhere/kernel", "/nowhere/initrd", 64), "/nowhere/kernel"),
+        (manifest(text.to_str().unwrap(), &initrd, 64), "kernel.txt"),
+        (manifest("relative", &initrd, 64), "relative is not an absolute path"),
+        (manifest(&kernel, &initrd, 1 << 20), "MiB of memory"),
     ] {
         let path = t.write("lie.json", &content);
         for detach in [true, false] {
