@@ -94,11 +94,8 @@ async fn follow(
     for line in &before[before.len().saturating_sub(lines)..] {
         out::line(line);
     }
-    while follow {
-        match stream.next().await {
-            Some(StreamItem::Data { bytes, .. }) => printer.lines(&bytes).iter().for_each(|l| out::line(l)),
-            Some(StreamItem::End(_)) | None => break,
-        }
+    while follow && let Some(StreamItem::Data { bytes, .. }) = stream.next().await {
+        printer.lines(&bytes).iter().for_each(|l| out::line(l));
     }
     if !follow {
         printer.rest().iter().for_each(|l| out::line(l));
