@@ -156,7 +156,7 @@ pub const COMMANDS: &[Command] = &[
     command!("forward-remove"; "remove the forward under the cursor"; "remove"; [(Forwards, "d"), (Forwards, "delete")]; Act::ForwardRemove),
     command!("browse", "open", "www"; "open the focused forward in the browser"; "browser"; [(Nav, "w")]; Act::Browse),
     command!("sync-size", "stty"; "tell the guest the size of its tile (stty on its serial line)"; ""; [(Consoles, "Z")]; Act::SyncSize),
-    command!("mouse"; "let the terminal or this program have the mouse"; ""; [(Nav, "m")]; Act::MouseToggle),
+    command!("mouse"; "let the terminal or this program have the mouse"; "mouse"; [(Nav, "m")]; Act::MouseToggle),
     command!("next-theme", "colours", "colors"; "try the next theme"; ""; [(Nav, "T")]; Act::ThemeNext),
     command!("redraw"; "draw the whole screen anew"; ""; [(Nav, "ctrl-l")]; Act::Redraw),
     command!("suspend"; "return to the shell until `fg`"; ""; [(Nav, "ctrl-z")]; Act::Suspend),

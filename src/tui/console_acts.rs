@@ -98,7 +98,7 @@ pub(super) fn search(state: &mut State, backwards: bool) -> Vec<Req> {
 
 pub(super) fn yank(state: &mut State) -> Vec<Req> {
     let Some(text) = state.focused().and_then(|t| t.screen.selected_text()) else {
-        state.say(true, "nothing is selected: v starts, or drag with the mouse");
+        state.say(true, "no text is selected: v marks, or drag with the mouse");
         return Vec::new();
     };
     state.say(false, format!("copied {} characters", text.chars().count()));

@@ -30,7 +30,7 @@ use super::state::{State, TuiOptions};
 use super::update::update;
 use super::{outside, server, view};
 use crate::client::Client;
-use crate::proto::{ClientMessage, Codec, Frame, PROTOCOL_VERSION, Request, Response, ServerMessage};
+use crate::proto::{ClientMessage, Codec, Frame, PROTOCOL_VERSION, Phase, Request, Response, ServerMessage};
 
 /// Frames that may wait to be written; a daemon that reads none for so long has failed.
 const UNSENT: usize = 1024;
@@ -209,7 +209,8 @@ impl Outside {
             };
             if let Some(msg) = msg {
                 let is_tick = matches!(msg, Msg::Tick);
-                if let (Msg::Lost(_), Some(session)) = (&msg, &self.session) {
+                let over = matches!(state.view.phase, Phase::Failed { .. } | Phase::Stopping);
+                if let (Msg::Lost(_), Some(session), false) = (&msg, &self.session, over) {
                     self.search = Some(tokio::spawn(find_again(session.clone())));
                 }
                 todo = update(state, now(), msg);

@@ -53,6 +53,9 @@ pub(super) fn on_lost(state: &mut State, why: &str) -> Vec<Req> {
     for tile in &mut state.tiles {
         tile.stream = Stream::Ended;
     }
+    if matches!(state.view.phase, Phase::Failed { .. }) {
+        return Vec::new();
+    }
     let text = format!("the daemon is gone ({why}); the machines run on, and the session is looked for");
     state.notice = Some((u64::MAX, true, text));
     Vec::new()

@@ -150,6 +150,15 @@ fn no_size_panics() {
 }
 
 #[test]
+fn a_terminal_smaller_than_we_know_is_left_alone() {
+    let s = booted((80, 24));
+    for (cols, rows) in [(79, 24), (80, 23), (3, 3), (0, 0), (200, 60)] {
+        let mut terminal = Terminal::new(TestBackend::new(cols, rows)).unwrap();
+        terminal.draw(|f| view::draw(&s, f)).unwrap();
+    }
+}
+
+#[test]
 fn without_colours_nothing_is_coloured() {
     let options = TuiOptions { config: crate::config::Config::default(), no_color: true, truecolor: true };
     let mut s = State::new(options, (100, 30)).unwrap();

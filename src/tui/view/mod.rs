@@ -32,8 +32,9 @@ pub(super) use reach::grid as reach_grid;
 
 /// Draws everything.
 pub fn draw(state: &State, frame: &mut Frame<'_>) {
-    let area = frame.area().intersection(state.area());
-    if area.is_empty() {
+    let area = state.area();
+    // The terminal may have shrunk a moment ago; the message that says so is on its way.
+    if area.is_empty() || frame.area().intersection(area) != area {
         return;
     }
     let r = regions(state);

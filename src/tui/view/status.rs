@@ -95,9 +95,18 @@ fn offered(state: &State) -> impl Iterator<Item = &'static str> {
         (_, Panel::Log) => &["page-up", "log"],
     };
     let everywhere: &[&str] = match state.mode {
-        Mode::Nav => {
-            &["palette", "help", "quit", "heal-all", "undo", "forward-add", "browse", "zoom", "next-panel"]
-        }
+        Mode::Nav => &[
+            "palette",
+            "help",
+            "quit",
+            "heal-all",
+            "undo",
+            "forward-add",
+            "browse",
+            "zoom",
+            "next-panel",
+            "mouse",
+        ],
         _ => &[],
     };
     let rest = everywhere.iter().filter(|n| !here.contains(n));
