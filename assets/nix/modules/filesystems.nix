@@ -52,7 +52,9 @@ in
         where = entry.mountPoint;
         type = if entry.fsType == "nfs" then "nfs4" else entry.fsType;
         # The server may still be starting: keep asking.
-        options = optionsOf (entry // { options = lib.remove "defaults" entry.options ++ [ "_netdev" "retry=2" ]; });
+        options = optionsOf (entry // { options = lib.remove "defaults" entry.options ++ [ "_netdev" "retry=2" ]
+          # Without a word about security the client would first load and ask for Kerberos.
+          ++ lib.optional (!lib.any (lib.hasPrefix "sec=") entry.options) "sec=sys"; });
         wantedBy = [ "remote-fs.target" ];
         before = [ "remote-fs.target" ];
         after = [ "network-setup.service" "network.target" "${waiting entry}.service" ];
@@ -95,10 +97,13 @@ in
         after = [ "network-setup.service" ];
         serviceConfig.Type = "oneshot";
         script = ''
+          # Meanwhile: loading the client takes seconds in an emulated machine.
+          modprobe nfsv4 &
           for attempt in {1..300}; do
-            if (exec 3<>/dev/tcp/${hostOf entry}/2049) 2>/dev/null; then exit 0; fi
+            if (exec 3<>/dev/tcp/${hostOf entry}/2049) 2>/dev/null; then break; fi
             sleep 0.4
           done
+          wait
         '';
       })
       nfs ++ map
