@@ -521,6 +521,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
         #[test]
         fn hostile_bytes_at_odd_sizes(
             steps in proptest::collection::vec((hostile(), 0u16..12, 0u16..12, -20i32..20), 1..8),

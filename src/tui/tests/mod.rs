@@ -1,5 +1,6 @@
 //! Tests of the pure half: messages in, requests and screens out.
 
+mod fuzz;
 mod keys;
 mod screens;
 
