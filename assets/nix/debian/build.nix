@@ -34,6 +34,11 @@ rec {
   packagesIn = text:
     builtins.filter (name: name != null) (map packageOf (builtins.attrNames (builtins.getContext text)));
 
+  # An image's identity, which follows from what it is made of and never from chance.
+  uuidOf = text:
+    let part = builtins.substring; hash = builtins.hashString "sha256" (builtins.unsafeDiscardStringContext text); in
+    "${part 0 8 hash}-${part 8 4 hash}-${part 12 4 hash}-${part 16 4 hash}-${part 20 12 hash}";
+
   # Runs a script file with `sh -eu`; the attributes become environment variables.
   run = name: script: attrs:
     derivation ({

@@ -97,6 +97,7 @@ rec {
       below = map (package: unpacked.${package}) below;
       libc = unpacked.libc6;
       erofsOptions = "-zlz4";
+      uuid = build.uuidOf (toString (names ++ map (package: lock.packages.${package}.sha256) names));
     };
 
   # A Python package that Debian does not have, as a tree: fetched by Debian's own pip from the index that

@@ -132,6 +132,7 @@ in
           file = "${build.run "closure-${config.networking.hostName}" ../debian/builders/closure-image.sh {
             exportReferencesGraph = [ "graph" toplevel ];
             store = builtins.storeDir;
+            uuid = build.uuidOf "${toplevel}";
           }}/image";
           serial = "closure";
         }

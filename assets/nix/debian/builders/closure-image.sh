@@ -7,8 +7,6 @@ grep "^$store/" graph | sort -u | while read -r path; do
   [ -e "$path" ] || [ -L "$path" ] || continue
   cp -rP --no-preserve=ownership,timestamps "$path" "$tree/"
 done
-hash=$(printf %s "$out" | sha256sum | cut -c 1-32)
-uuid=$(printf %s "$hash" | sed 's/^\(.\{8\}\)\(.\{4\}\)\(.\{4\}\)\(.\{4\}\)/\1-\2-\3-\4-/')
 mkfs.erofs -T1 -U"$uuid" --all-root --quiet "$out/image" "$tree" >/dev/null
 chmod -R u+w "$tree"
 rm -rf "$tree"

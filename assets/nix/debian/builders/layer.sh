@@ -79,9 +79,6 @@ if [ -e usr/bin/python3.11 ]; then
     $(for d in usr/lib/python3.11 usr/lib/python3 usr/share; do if [ -d "$d" ]; then echo "$d"; fi; done) >/dev/null || true
 fi
 
-# The image's identity follows from the path it is built for, never from chance.
-hash=$(printf %s "$out" | sha256sum | cut -c 1-32)
-uuid=$(printf %s "$hash" | sed 's/^\(.\{8\}\)\(.\{4\}\)\(.\{4\}\)\(.\{4\}\)/\1-\2-\3-\4-/')
 mkfs.erofs $erofsOptions -T1 -U"$uuid" --all-root --quiet "$out/image" "$tree" >/dev/null
 cd /
 rm -rf "$tree"
