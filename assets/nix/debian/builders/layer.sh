@@ -18,7 +18,7 @@ if ln "$probe" "$out/probe" 2>/dev/null; then
 else
   # A build user may not link to files of others.
   for package in $packages; do
-    cp -rP --remove-destination --no-preserve=ownership,timestamps "$package/." "$tree/"
+    cp -rP --remove-destination --preserve=links --no-preserve=ownership,timestamps "$package/." "$tree/"
     find "$tree" -type d ! -perm -200 -exec chmod u+w {} +
   done
 fi
