@@ -51,6 +51,7 @@ pub(super) async fn end(client: &client::Client, power: bool, timeout: u32) -> c
         let asked = client.down(power, timeout).await;
         // The answer and the goodbye leave together; either will do.
         tokio::time::timeout(std::time::Duration::from_secs(5), client.ended()).await.ok();
+        client::gone(client).await;
         match asked {
             Err(e) if !e.message.starts_with("the session") => Err(e),
             _ => Ok(()),

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::logs::Printer;
 use super::{common, down, out};
-use crate::client::{Client, StreamItem};
+use crate::client::{self, Client, StreamItem};
 use crate::error::{Error, Result, printable};
 use crate::proto::{Level, NodeState, Phase, View};
 
@@ -51,6 +51,7 @@ pub(super) async fn follow(client: &Client, until: Until, on_interrupt: OnInterr
         told.tell(&view);
         if let Phase::Failed { error } = &view.phase {
             client.ended().await;
+            client::gone(client).await;
             return Err(whole(error));
         }
         match until {
@@ -75,6 +76,7 @@ pub(super) async fn follow(client: &Client, until: Until, on_interrupt: OnInterr
         tokio::select! {
             changed = views.changed() => if changed.is_err() {
                 let reason = client.ended().await;
+                client::gone(client).await;
                 let last = views.borrow().clone();
                 told.tell(&last);
                 return match &last.phase {

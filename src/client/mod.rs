@@ -10,5 +10,5 @@ mod sessions;
 mod stream;
 
 pub use connection::Client;
-pub use sessions::{Found, Launched, connect, find, launch, list};
+pub use sessions::{Found, Launched, connect, find, gone, launch, list};
 pub use stream::{Stream, StreamControl, StreamInput, StreamItem};

@@ -127,6 +127,19 @@ pub async fn connect(paths: &Paths, wanted: Option<&str>, who: &str) -> Result<C
     }
 }
 
+/// Waits until a session that has said goodbye has removed everything of its own; a few seconds at
+/// most.
+pub async fn gone(client: &Client) {
+    let Some(dir) = client.socket().parent().and_then(Path::parent) else { return };
+    let files = SessionFiles::new(dir);
+    for _ in 0..500 {
+        if !files.private().exists() && !Lock::is_held(&files.lock()) {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
 /// Starts a session's daemon, unless the session runs.
 ///
 /// # Errors
