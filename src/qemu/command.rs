@@ -179,7 +179,9 @@ fn shell(line: &mut Line, kind: ShellKind, socket: &Path) {
     line.opt("-device", Opt::new("virtio-serial-pci,id=virtserial"));
     line.opt("-chardev", Opt::new("socket,id=agent").path("path", socket).word("server=on,wait=off"));
     let port = match kind {
-        ShellKind::Agent => "virtserialport,bus=virtserial.0,nr=1,id=agentport,chardev=agent,name=diorama.agent",
+        ShellKind::Agent => {
+            "virtserialport,bus=virtserial.0,nr=1,id=agentport,chardev=agent,name=diorama.agent"
+        }
         ShellKind::Backdoor | ShellKind::None => "virtconsole,bus=virtserial.0,chardev=agent",
     };
     line.opt("-device", Opt::new(port));
