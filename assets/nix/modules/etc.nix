@@ -11,6 +11,11 @@ let
   special = builtins.filter (entry: entry.mode != "symlink") entries;
 in
 {
+  options.programs.bash.promptInit = mkOption {
+    type = types.lines;
+    default = "PS1='\\u@\\h:\\w\\$ '";
+    description = "Commands of every interactive bash that set its prompt.";
+  };
   options.environment = {
     etc = mkOption {
       default = { };
@@ -41,12 +46,35 @@ in
   };
 
   config = {
-    environment.etc."profile.d/environment.sh".text =
-      lib.concatStrings (lib.mapAttrsToList
+    environment.etc = {
+      # What Debian's packages write when they are installed.
+      "environment".text = lib.mkDefault "";
+      "profile".text = lib.mkDefault ''
+        # Read by login shells.
+        if [ "$(id -u)" -eq 0 ]; then
+          PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+        else
+          PATH=/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games
+        fi
+        export PATH
+        for file in /etc/profile.d/*.sh; do
+          if [ -r "$file" ]; then . "$file"; fi
+        done
+        unset file
+        if [ "''${PS1-}" ] && [ "''${BASH-}" ] && [ "$BASH" != /bin/sh ]; then . /etc/bash.bashrc; fi
+      '';
+      "bash.bashrc".text = lib.mkDefault ''
+        # Read by interactive shells.
+        [ "''${PS1-}" ] || return
+        shopt -s checkwinsize
+        ${config.programs.bash.promptInit}
+        ${lib.concatStrings (lib.mapAttrsToList (name: value: "alias ${name}=${lib.escapeShellArg value}\n") config.environment.shellAliases)}
+        ${config.environment.interactiveShellInit}
+      '';
+      "profile.d/environment.sh".text = lib.concatStrings (lib.mapAttrsToList
         (name: value: "export ${name}=${lib.escapeShellArg (if builtins.isList value then lib.concatStringsSep ":" value else toString value)}\n")
-        config.environment.variables)
-      + lib.concatStrings (lib.mapAttrsToList (name: value: "alias ${name}=${lib.escapeShellArg value}\n") config.environment.shellAliases)
-      + config.environment.interactiveShellInit;
+        config.environment.variables);
+    };
 
     system.build.etc = build.linkTree "etc" (map (entry: { path = entry.target; source = "${entry.source}"; copy = entry.mode != "symlink"; }) entries);
     # Read by the initrd: changing such a file copies it into /etc's upper layer.

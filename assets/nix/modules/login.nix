@@ -53,7 +53,7 @@ in
       '';
       # The power button ends the machine in order, with no login manager to ask.
       "acpid.conf".text = "PWRF power-button\n";
-      "acpi/power-button".source = build.writeScript "power-button" "#!/bin/sh\nexec /usr/bin/systemctl --no-wall poweroff\n";
+      "acpi/power-button".source = build.writeScript "power-button" "#!/bin/sh\nexec /usr/bin/systemctl --no-block --job-mode=replace-irreversibly start poweroff.target\n";
     };
 
     systemd.services = {

@@ -19,7 +19,7 @@ let
 in
 {
   options.virtualisation = {
-    memorySize = mkOption { type = types.ints.between 16 1048576; default = 512; description = "Memory of the machine in MiB."; };
+    memorySize = mkOption { type = types.ints.between 16 1048576; default = 384; description = "Memory of the machine in MiB."; };
     cores = mkOption { type = types.ints.between 1 255; default = 1; description = "Number of virtual CPUs."; };
     diskSize = mkOption {
       type = types.nullOr (types.ints.between 16 16777216);

@@ -149,14 +149,17 @@ in
       environment.PGDATA = cfg.dataDir;
       preStart = ''
         if [ ! -e "$PGDATA/PG_VERSION" ]; then
-          rm -rf "$PGDATA"
+          # Made beside and renamed when it is on the disk: power may fail in between.
+          rm -rf "$PGDATA" "$PGDATA.making"
           if [ -e ${template} ] ${lib.optionalString (cfg.initdbArgs != [ ]) "&& false"}; then
-            mkdir -m 0700 "$PGDATA"
-            tar -C "$PGDATA" -xf ${template}
+            mkdir -m 0700 "$PGDATA.making"
+            tar -C "$PGDATA.making" -xf ${template}
           else
-            ${bin}/initdb -U postgres --no-sync --locale=C.UTF-8 --encoding=UTF8 --auth=peer ${lib.escapeShellArgs cfg.initdbArgs} -D "$PGDATA" >/dev/null
+            ${bin}/initdb -U postgres --no-sync --locale=C.UTF-8 --encoding=UTF8 --auth=peer ${lib.escapeShellArgs cfg.initdbArgs} -D "$PGDATA.making" >/dev/null
           fi
-          touch "$PGDATA/.first-start"
+          touch "$PGDATA.making/.first-start"
+          sync -f "$PGDATA.making"
+          mv -T "$PGDATA.making" "$PGDATA"
         fi
         ln -sfn ${configuration} "$PGDATA/postgresql.conf"
       '';

@@ -179,7 +179,30 @@ in
         unitConfig.RequiresMountsFor = map (project: project.svnRepo) (builtins.filter (project: project.svnRepo != null) prepared);
         restartTriggers = [ json ];
         environment = { HOME = "/run/trac"; PGCONNECT_TIMEOUT = "5"; };
-        script = lib.concatMapStrings
+        script = ''
+          # Power may fail at any moment: the repository is made whole in a directory inside its own, and moved
+          # up from there. An unfinished one is thrown away, an unfinished move goes on; `format', which makes
+          # it a repository, comes last.
+          make_repository() { # PATH NAME
+            [ ! -e "$1/format" ] || return 0
+            local making="$1/.making" made="$1/.made" entry
+            if [ ! -d "$made" ]; then
+              rm -rf "$making"
+              mkdir -p "$1"
+              svnadmin create "$making"
+              echo "$2" > /run/trac/README
+              svnmucc -m "The project's first files" -U "file://$making" \
+                mkdir trunk mkdir branches mkdir tags put /run/trac/README trunk/README >/dev/null
+              sync -f "$making"
+              mv -T "$making" "$made"
+            fi
+            for entry in "$made"/*; do
+              [ "''${entry##*/}" = format ] || mv -T "$entry" "$1/''${entry##*/}"
+            done
+            mv -T "$made/format" "$1/format"
+            rmdir "$made"
+          }
+        '' + lib.concatMapStrings
           (project: ''
             until pg_isready -q -t 2 -h ${project.db.host} -p ${project.db.port}; do sleep 0.5; done
             ${lib.optionalString (!project.db.given) ''
@@ -189,12 +212,7 @@ in
             SQL
             ''}
             ${lib.optionalString (project.svnRepo != null) ''
-              if [ ! -e ${lib.escapeShellArg project.svnRepo}/format ]; then
-                svnadmin create ${lib.escapeShellArg project.svnRepo}
-                echo ${lib.escapeShellArg project.name} > /run/trac/README
-                svnmucc -m "The project's first files" -U file://${lib.escapeShellArg project.svnRepo} \
-                  mkdir trunk mkdir branches mkdir tags put /run/trac/README trunk/README >/dev/null
-              fi
+              make_repository ${lib.escapeShellArg project.svnRepo} ${lib.escapeShellArg project.name}
             ''}
           '')
           prepared + ''
