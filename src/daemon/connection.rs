@@ -44,7 +44,7 @@ pub(super) struct Shared {
     /// Why the session ended.
     pub goodbye: watch::Receiver<Option<String>>,
     /// Dropped when the connection has ended; nothing is ever sent.
-    pub _alive: mpsc::Sender<()>,
+    pub alive: mpsc::Sender<()>,
 }
 
 struct StreamHandle {
@@ -86,6 +86,8 @@ pub(super) async fn serve(stream: UnixStream, shared: Shared) {
     log::line(&format!("{client} attached"));
     let _ = shared.events.send(Msg::Attached(true));
     let events = shared.events.clone();
+    // The daemon ends after its last words have left, which is after the connection's own end.
+    let alive = shared.alive.clone();
     let mut connection = Connection {
         shared,
         outbox,
@@ -100,6 +102,7 @@ pub(super) async fn serve(stream: UnixStream, shared: Shared) {
     let _ = events.send(Msg::Attached(false));
     // A client that does not read any more is given up with the connection.
     let _ = tokio::time::timeout(LAST_ANSWERS, writer).await;
+    drop(alive);
 }
 
 fn welcome(version: u32, session: &str) -> Response {

@@ -169,7 +169,7 @@ impl Driver {
             events: self.events.clone(),
             views: self.views.subscribe(),
             goodbye: goodbyes,
-            _alive: alive,
+            alive,
         };
         let listener = self.listener.take().ok_or_else(|| Error::new("the daemon runs already"))?;
         let server = tokio::spawn(server::serve(listener, shared));
