@@ -1,6 +1,6 @@
 //! What the program needs on a machine: looked for by `doctor`, installed by `setup`.
 //!
-//! [`checks`] is the one table; text, JSON and the list of packages derive from it.
+//! [`checks()`] is the one table; text, JSON and the list of packages derive from it.
 //!
 //! Invariant: looking changes nothing; installing says first what it will do.
 

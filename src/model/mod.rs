@@ -2,7 +2,7 @@
 //!
 //! A [`Manifest`] is the only contract between the world that evaluates models (Nix) and the world
 //! that runs them (this program): plain, versioned JSON with a schema. One written by hand runs as
-//! well as an evaluated one, so everything read here is checked by [`validate`], which reports all
+//! well as an evaluated one, so everything read here is checked by [`validate()`], which reports all
 //! problems at once.
 //!
 //! Invariant: no I/O here; paths are names, never opened.

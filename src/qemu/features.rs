@@ -1,6 +1,6 @@
 //! What a QEMU can do, read from what it says about itself.
 //!
-//! Invariant: pure parsing; [`super::find`] runs the program.
+//! Invariant: pure parsing; [`super::find()`] runs the program.
 
 use std::fmt;
 use std::path::PathBuf;
