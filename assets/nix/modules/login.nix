@@ -57,6 +57,19 @@ in
     };
 
     systemd.services = {
+      # systemd itself uses /usr to the end, and would complain that it cannot be unmounted.
+      last-root = {
+        description = "Root of the last steps";
+        wantedBy = [ "shutdown.target" ];
+        before = [ "shutdown.target" "umount.target" ];
+        unitConfig.DefaultDependencies = false;
+        serviceConfig.Type = "oneshot";
+        script = ''
+          mkdir -p /run/initramfs/bin
+          cp /usr/bin/busybox /run/initramfs/bin/
+          install -m 0755 ${build.writeText "shutdown" (builtins.readFile ../../guest/shutdown.sh)} /run/initramfs/shutdown
+        '';
+      };
       power-button = {
         description = "Power button";
         wantedBy = [ "multi-user.target" ];
