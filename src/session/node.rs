@@ -100,6 +100,8 @@ pub(super) fn act(
 pub(super) fn power_on(name: &str, m: &mut Machine, out: &mut Vec<Effect>) {
     m.want = Want::Running;
     m.launching = true;
+    // How it ended the last time is over with the new start.
+    m.state = NodeState::Built;
     m.post_mortem = None;
     m.power_cycle += 1;
     m.progress = None;
