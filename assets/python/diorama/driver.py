@@ -1,0 +1,331 @@
+"""The driver: the machines, the names a script finds, and the run from its first line to the end.
+
+Invariant: whatever a script does, its faults are healed and its end is told; what it did wrong is
+shown with its place in the script, never with the driver's own lines.
+"""
+
+from __future__ import annotations
+
+import linecache
+import os
+import signal
+import threading
+import traceback
+import unittest
+from pathlib import Path
+from types import FrameType
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+from . import errors, perl
+from .debugging import Debug
+from .errors import CommandFailed, DioramaError, RequestedAssertionFailed, TestScriptError, TimeIsUp
+from .log import Log
+from .machine import Machine, identifier
+from .network import Link, Network, Which
+from .protocol import Connection, Message
+from .subtests import Subtest, Suite, compile_script
+from .timing import Duration, PollingCondition, retry
+
+#: Console lines of every machine in a failure's report, and of a failed command's output.
+LAST_LINES = 8
+OUTPUT_LINES = 40
+_PACKAGE = os.path.dirname(os.path.abspath(__file__))
+
+
+class Asserter(unittest.TestCase):
+    """What ``t`` is: the assertions of ``unittest``, which fail the test."""
+
+    failureException = RequestedAssertionFailed
+    maxDiff = None
+
+    def runTest(self) -> None:  # noqa: N802 - the name is unittest's
+        """Nothing: only the assertions are used."""
+
+
+class Vlan:
+    """A VLAN of the network."""
+
+    def __init__(self, number: int, machines: List[str]) -> None:
+        self.nr = number
+        self.machines = machines
+
+    def __repr__(self) -> str:
+        return f"<vlan {self.nr}: {', '.join(self.machines)}>"
+
+
+class Driver:
+    """A run of a script against a session."""
+
+    def __init__(
+        self,
+        socket: str,
+        out_dir: Path,
+        log: Optional[Log] = None,
+        script: str = "",
+        script_file: str = "testScript",
+        patterns: Tuple[str, ...] = (),
+        keep_going: bool = False,
+        command_timeout: Optional[float] = None,
+        interactive: bool = False,
+    ) -> None:
+        self.log = log if log is not None else Log()
+        self.out_dir = Path(out_dir)
+        self.state_dir = self.out_dir / "state"
+        self.shared_dir = self.out_dir / "shared"
+        self.command_timeout = command_timeout
+        self.default_timeout: Optional[float] = command_timeout or 900.0
+        self.polling_conditions: List[PollingCondition] = []
+        self._states: Dict[str, str] = {}
+        self.connection = Connection(socket, "test", self._viewed)
+        view = self.connection.subscribe()
+        self.machines: List[Machine] = [Machine(node["name"], self) for node in view["nodes"]]
+        self.vlans = _vlans(view)
+        self.network = Network(self)
+        self.suite = Suite(self.log, patterns, keep_going, self.describe)
+        self.debug = Debug(self, interactive)
+        self._script = script
+        self._script_file = script_file
+        for directory in (self.out_dir, self.state_dir, self.shared_dir):
+            directory.mkdir(parents=True, exist_ok=True)
+        for machine in self.machines:
+            machine.console.open(self.connection)
+
+    def _viewed(self, view: Message) -> None:
+        for node in view["nodes"]:
+            state = node["state"]
+            if self._states.get(node["name"]) != state:
+                self._states[node["name"]] = state
+                self.log.event("state", node=node["name"], state=state, bootMs=node.get("bootMs"))
+
+    # --- what a script finds ---
+
+    def names(self) -> Dict[str, Any]:
+        """The variables that a script begins with."""
+        general: Dict[str, Any] = {
+            "start_all": self.start_all,
+            "join_all": self.join_all,
+            "run_tests": self.run_tests,
+            "test_script": self.test_script,
+            "subtest": self.subtest,
+            "retry": retry,
+            "polling_condition": self.polling_condition,
+            "create_machine": self.create_machine,
+            "serial_stdout_on": self.serial_stdout_on,
+            "serial_stdout_off": self.serial_stdout_off,
+            "network": self.network,
+            "link": self.link,
+            "debug": self.debug,
+            "t": Asserter(),
+            "log": self.log,
+            "os": os,
+            "driver": self,
+            "machines": self.machines,
+            "vlans": self.vlans,
+            "Machine": Machine,
+        }
+        general.update({name: getattr(errors, name) for name in ("RequestedAssertionFailed", "MachineError")})
+        general.update({old: general[today] for old, today in perl.GLOBALS.items()})
+        own = {identifier(m.name): m for m in self.machines}
+        for name in own.keys() & general.keys():
+            self.log.warning(f"the machine {name} hides what the driver calls {name}; driver.{name} still is it")
+        if len(self.machines) == 1:
+            own.setdefault("machine", self.machines[0])
+        vlans = {f"vlan{v.nr}": v for v in self.vlans}
+        return {**general, **vlans, **own, "__name__": "__main__", "__file__": self._script_file}
+
+    def start_all(self) -> None:
+        """Starts every machine at once; their boots are not waited for."""
+        with self.log.nested("start all VMs"):
+            threads = [threading.Thread(target=self._start, args=(m,), daemon=True) for m in self.machines]
+            problems: List[BaseException] = []
+            self._problems = problems
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            if problems:
+                raise problems[0]
+
+    def _start(self, machine: Machine) -> None:
+        try:
+            machine.start()
+        except BaseException as e:  # noqa: BLE001 - told by the thread that waits
+            self._problems.append(e)
+
+    def join_all(self) -> None:
+        """Waits until every machine is off."""
+        with self.log.nested("wait for all VMs to finish"):
+            for machine in self.machines:
+                machine.wait_for_shutdown()
+
+    def test_script(self) -> None:
+        """Runs the script."""
+        code = compile_script(self._script, self._script_file)
+        self._remember_source()
+        with self.log.nested("run the VM test script"):
+            exec(code, self.names())  # noqa: S102 - running it is what the driver is for
+
+    def run_tests(self) -> None:
+        """Runs the script, then has the machines that still run write their disks."""
+        self.test_script()
+        for machine in self.machines:
+            if machine.is_up():
+                machine.spawn("sync", shown=False).wait(60)
+
+    def subtest(self, name: str) -> Subtest:
+        """A part of the test with a name of its own."""
+        return self.suite.subtest(name)
+
+    def link(self, sender: Which, receiver: Which) -> Link:
+        """The direction from one machine to another, to be cut and healed."""
+        return self.network.link(sender, receiver)
+
+    def polling_condition(
+        self,
+        fun_: Optional[Callable[[], Optional[bool]]] = None,
+        *,
+        seconds_interval: float = 2.0,
+        description: Optional[str] = None,
+    ) -> Any:
+        """Makes a condition that has to hold while it is entered; a decorator, with or without words."""
+
+        def make(condition: Callable[[], Optional[bool]]) -> PollingCondition:
+            return PollingCondition(condition, self.log, self.polling_conditions, seconds_interval, description)
+
+        return make if fun_ is None else make(fun_)
+
+    def check_polling_conditions(self) -> None:
+        """Looks at the conditions that have to hold now."""
+        for condition in list(self.polling_conditions):
+            condition.check()
+
+    def create_machine(self, *_args: Any, **_kwargs: Any) -> Machine:
+        """Refused: here every machine comes from the model."""
+        raise TestScriptError("create_machine: here every machine comes from the model; declare it there")
+
+    def serial_stdout_on(self) -> None:
+        """Shows what the consoles print."""
+        self.log.print_serial_logs(True)
+
+    def serial_stdout_off(self) -> None:
+        """Does not show what the consoles print; the logs have it all the same."""
+        self.log.print_serial_logs(False)
+
+    # --- the run ---
+
+    def run(self) -> int:
+        """Runs the script to its end, whatever that is; gives the exit status."""
+        self.log.event(
+            "begin", session=self.connection.session, network=self.connection.view.get("network"),
+            nodes=[m.name for m in self.machines], script=self._script_file,
+        )
+        result, message, details, status = "passed", None, None, 0
+        try:
+            self._run()
+        except SystemExit as e:
+            if e.code not in (None, 0):
+                result, message, status = "failed", f"the script ended itself with status {e.code}", 1
+        except KeyboardInterrupt:
+            result, message, status = "error", "interrupted", 130
+            details = self.describe(KeyboardInterrupt("interrupted"))
+        except BaseException as e:  # noqa: BLE001 - every end of the script is told
+            result = "failed" if isinstance(e, AssertionError) else "error"
+            message, status = f"{type(e).__name__}: {e}", 1
+            if not self.suite.was_reported(e):
+                details = self.describe(e)
+        self._heal()
+        if status == 0 and self.suite.failed:
+            result, message, status = "failed", f"failed subtests: {', '.join(self.suite.failed)}", 1
+        if details is not None:
+            self.log.report(details)
+        self.log.event("script-end", result=result, message=message, details=details, status=status)
+        return status
+
+    def _run(self) -> None:
+        """Runs the script; from now on a SIGTERM of the starter's means that the time is up."""
+
+        def up(_number: int, _frame: Optional[FrameType]) -> None:
+            raise TimeIsUp("the test took longer than it may")
+
+        signal.signal(signal.SIGTERM, up)
+        self.run_tests()
+
+    def _heal(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        try:
+            if self.network.faults:
+                self.network.heal()
+        except (DioramaError, OSError):
+            # A session that has ended has no faults any more.
+            return
+
+    # --- what went wrong ---
+
+    def _remember_source(self) -> None:
+        lines = self._script.splitlines(keepends=True)
+        linecache.cache[self._script_file] = (len(self._script), None, lines, self._script_file)
+
+    def describe(self, error: BaseException) -> str:
+        """What a person needs to know about a failure."""
+        out = [f"---- the test failed: {_headline(error)}", *self._places(error)]
+        if isinstance(error, CommandFailed):
+            out.append(f"command on {error.node} (status {error.status}): {error.command}")
+            out += _indented("standard output", error.output)
+            out += _indented("standard error", error.stderr)
+        for machine in self.machines:
+            lines = machine.console.last_lines(LAST_LINES)
+            out.append(f"{machine.name} is {machine.state}" + ("; its console's last lines:" if lines else ""))
+            out += [f"    {line}" for line in lines]
+        out.append(f"faults: {', '.join(self._faults()) or 'none'}")
+        return "\n".join(out)
+
+    def _faults(self) -> List[str]:
+        try:
+            return self.network.faults
+        except DioramaError as e:
+            return [f"not known, {e}"]
+
+    def _places(self, error: BaseException) -> List[str]:
+        self._remember_source()
+        if isinstance(error, SyntaxError):
+            return [line.rstrip("\n") for line in traceback.format_exception_only(type(error), error)]
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(_PACKAGE)]
+        out = []
+        for frame in frames:
+            out.append(f"  {frame.filename}:{frame.lineno}" + (f" in {frame.name}" if "<" not in frame.name else ""))
+            if frame.line:
+                out.append(f"      {frame.line}")
+        if not isinstance(error, (DioramaError, AssertionError, KeyboardInterrupt)) and not frames:
+            # A fault of the driver itself.
+            out += traceback.format_exception(type(error), error, error.__traceback__)
+        return out
+
+
+def _headline(error: BaseException) -> str:
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}:{error.lineno}: {error.msg}"
+    if isinstance(error, (DioramaError, TimeIsUp, KeyboardInterrupt)):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
+
+
+def _indented(what: str, text: str) -> List[str]:
+    lines = text.rstrip("\n").split("\n") if text.strip() else []
+    if not lines:
+        return []
+    left_out = len(lines) - OUTPUT_LINES
+    head = [f"{what}:" if left_out <= 0 else f"{what} (the last {OUTPUT_LINES} of {len(lines)} lines):"]
+    return head + [f"    {line}" for line in lines[-OUTPUT_LINES:]]
+
+
+def _vlans(view: Message) -> List[Vlan]:
+    members: Dict[int, List[str]] = {}
+    for node in view["nodes"]:
+        for interface in node.get("interfaces", []):
+            names = members.setdefault(interface["vlan"], [])
+            if node["name"] not in names:
+                names.append(node["name"])
+    return [Vlan(number, names) for number, names in sorted(members.items())]
+
+
