@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! cli, tui ─▶ client ─▶ proto ─▶ model
+//! cli ─▶ script ─▶ proto
 //! daemon ─▶ session ─▶ switch, console, qemu ─▶ model
 //! ```
 //!
@@ -28,6 +29,7 @@ pub mod nix;
 pub mod paths;
 pub mod proto;
 pub mod qemu;
+pub mod script;
 pub mod session;
 pub mod switch;
 pub mod tui;

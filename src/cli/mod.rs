@@ -36,6 +36,7 @@ mod plain;
 mod schema;
 pub mod setup;
 mod terminal;
+mod test;
 mod up;
 
 /// The exit statuses that every verb shares; shown by `diorama --help`.
@@ -84,6 +85,7 @@ pub struct Global {
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     Up(up::Args),
+    Test(test::Args),
     Attach(attach::Args),
     Ls(ls::Args),
     Down(down::Args),
@@ -135,6 +137,7 @@ async fn run(cli: Cli) -> Outcome {
     let global = &cli.global;
     match cli.verb {
         Verb::Up(args) => up::run(args, global).await,
+        Verb::Test(args) => test::run(args, global).await,
         Verb::Attach(args) => attach::run(args, global).await,
         Verb::Ls(args) => ls::run(args, global).await,
         Verb::Down(args) => down::run(args, global).await,

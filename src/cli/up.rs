@@ -78,6 +78,7 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
         accel: args.accel,
         nixpkgs: args.nixpkgs.as_deref().map(absolute).transpose()?,
         fresh: args.fresh,
+        hold: false,
     };
     let launched = client::launch(&paths, &options).await?;
     let client = client::connect(&paths, Some(&name), "up").await?;
@@ -154,7 +155,7 @@ pub(super) fn source(model: Option<&Path>, paths: &Paths) -> Result<ModelSource>
 }
 
 /// The session's name when nobody gave one: the manifest's own, or one made from the file's name.
-fn default_name(source: &ModelSource) -> Result<String> {
+pub(super) fn default_name(source: &ModelSource) -> Result<String> {
     if let ModelSource::Manifest(path) = source {
         #[derive(serde::Deserialize)]
         struct Head {

@@ -17,6 +17,7 @@ use tokio_util::codec::{FramedRead, FramedWrite};
 
 use super::stream::{Stream, StreamItem};
 use crate::error::{Error, Result};
+use crate::model::Manifest;
 use crate::proto::{
     Action, ClientMessage, Codec, Frame, INPUT_WINDOW, PROTOCOL_VERSION, Request, Response, ServerMessage,
     StreamEnd, View,
@@ -164,6 +165,17 @@ impl Client {
                 self.shared.show(view);
                 Ok(views)
             }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// What the session runs.
+    ///
+    /// # Errors
+    /// As [`Client::request`]; also when the model has not been evaluated yet.
+    pub async fn manifest(&self) -> Result<Manifest> {
+        match self.request(Request::Manifest).await? {
+            Response::Manifest { manifest } => Ok(*manifest),
             other => Err(unexpected(&other)),
         }
     }

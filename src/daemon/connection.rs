@@ -184,11 +184,28 @@ impl Connection {
                 self.ask(id, Ask::Down { power, timeout });
                 None
             }
-            Request::Console { node, history } => self
-                .open(|shared, outbox, stream, pipes| {
-                    exec::console(shared, outbox, id, stream, node, history, pipes)
+            Request::Manifest => {
+                self.ask(id, Ask::Manifest);
+                None
+            }
+            Request::Qmp { node, command, arguments } => {
+                self.ask(id, Ask::Qmp { node, command, arguments });
+                None
+            }
+            Request::Console { node, history } => {
+                let what = exec::What::Console { node, history };
+                self.open(|shared, outbox, stream, pipes| {
+                    exec::console(shared, outbox, id, stream, what, pipes)
                 })
-                .err(),
+                .err()
+            }
+            Request::QmpEvents { node } => {
+                let what = exec::What::QmpEvents { node };
+                self.open(|shared, outbox, stream, pipes| {
+                    exec::console(shared, outbox, id, stream, what, pipes)
+                })
+                .err()
+            }
             Request::Exec { node, argv, env, pty } => {
                 let command = exec::Command { node, argv, env, pty };
                 self.open(|shared, outbox, stream, pipes| {

@@ -53,6 +53,8 @@ pub(super) enum Msg {
     Ask(Ask, oneshot::Sender<Response>),
     /// A client wants a console.
     Console(String, oneshot::Sender<Result<Arc<Console>, Response>>),
+    /// A client wants what a machine's QEMU tells of itself.
+    QmpEvents(String, oneshot::Sender<Result<Arc<Console>, Response>>),
     /// A client wants a root shell.
     Agent(String, oneshot::Sender<Result<(AgentClient, NodeState), Response>>),
     /// A client came or went.
@@ -77,6 +79,17 @@ pub(super) enum Ask {
     },
     /// Whether a machine runs.
     Runs(String),
+    /// The manifest.
+    Manifest,
+    /// A command for a machine's QEMU.
+    Qmp {
+        /// The machine.
+        node: String,
+        /// The command.
+        command: String,
+        /// Its arguments.
+        arguments: serde_json::Value,
+    },
 }
 
 /// The driver.
@@ -90,6 +103,8 @@ pub(super) struct Driver {
     switch_events: mpsc::UnboundedReceiver<SwitchEvent>,
     machines: BTreeMap<String, Machine>,
     consoles: BTreeMap<String, Arc<Console>>,
+    /// What every machine's QEMU told of itself, kept as consoles are.
+    qmp_events: BTreeMap<String, Arc<Console>>,
     adopted: BTreeMap<String, Process>,
     fresh: std::collections::BTreeSet<String>,
     tickets: HashMap<Ticket, oneshot::Sender<Response>>,
@@ -111,7 +126,8 @@ impl Driver {
     /// A new session that has still to be prepared.
     pub fn new_session(context: Context, lock: Lock) -> Result<Self> {
         let model = context.options.source.path().display().to_string();
-        let state = State::new(&context.options.session, &model, now());
+        let mut state = State::new(&context.options.session, &model, now());
+        state.hold = context.options.hold;
         let mut driver = Self::build(context, lock, state)?;
         driver.write_session_file()?;
         Ok(driver)
@@ -143,6 +159,7 @@ impl Driver {
             switch_events,
             machines: BTreeMap::new(),
             consoles: BTreeMap::new(),
+            qmp_events: BTreeMap::new(),
             adopted: BTreeMap::new(),
             fresh: std::collections::BTreeSet::new(),
             tickets: HashMap::new(),
@@ -303,6 +320,13 @@ impl Driver {
                 };
                 let _ = reply.send(found);
             }
+            Msg::QmpEvents(node, reply) => {
+                let found = match self.state.machines.contains_key(&node) {
+                    true => Ok(self.qmp_events(&node)),
+                    false => Err(self.unknown(&node)),
+                };
+                let _ = reply.send(found);
+            }
             Msg::Agent(node, reply) => {
                 let _ = reply.send(self.agent(&node));
             }
@@ -327,6 +351,28 @@ impl Driver {
                     Ok(_) => Response::Ok { message: String::new() },
                     Err(refused) => refused,
                 });
+                return;
+            }
+            Ask::Manifest => {
+                let _ = reply.send(match &self.state.manifest {
+                    Some(manifest) => Response::Manifest { manifest: Box::new(manifest.clone()) },
+                    None => Response::Error {
+                        message: "the model has not been evaluated yet".into(),
+                        hint: Some("diorama ls shows how far it is".into()),
+                    },
+                });
+                return;
+            }
+            Ask::Qmp { node, command, arguments } => {
+                match self.state.machines.get(&node) {
+                    Some(m) if m.runs() => self.order(&node, Order::Qmp { command, arguments, reply }),
+                    Some(_) => {
+                        let message = format!("{node} is not running");
+                        let hint = Some(format!("diorama node start {node}"));
+                        let _ = reply.send(Response::Error { message, hint });
+                    }
+                    None => drop(reply.send(self.unknown(&node))),
+                }
                 return;
             }
             Ask::Act(action) => Event::Act { ticket, action },
@@ -430,12 +476,13 @@ impl Driver {
 
     fn start_machine(&mut self, node: &str, origin: Origin) {
         let console = self.console(node);
+        let qmp_events = self.qmp_events(node);
         let machine = machine::start(
             self.context.clone(),
             self.manifest.clone(),
             node,
             origin,
-            console,
+            machine::Told { console, qmp_events },
             self.events.clone(),
         );
         self.machines.insert(node.to_owned(), machine);
@@ -445,6 +492,14 @@ impl Driver {
     fn console(&mut self, node: &str) -> Arc<Console> {
         let activity = self.activity.clone();
         self.consoles.entry(node.to_owned()).or_insert_with(|| Arc::new(Console::new(activity))).clone()
+    }
+
+    fn qmp_events(&mut self, node: &str) -> Arc<Console> {
+        // They are no activity that a screen would show.
+        self.qmp_events
+            .entry(node.to_owned())
+            .or_insert_with(|| Arc::new(Console::new(Arc::default())))
+            .clone()
     }
 
     fn view(&mut self) -> View {

@@ -49,6 +49,23 @@ pub(super) struct Command {
     pub pty: Option<(u16, u16)>,
 }
 
+/// What a client reads.
+#[derive(Debug)]
+pub(super) enum What {
+    /// A node's serial console.
+    Console {
+        /// The node.
+        node: String,
+        /// How much of what was printed before.
+        history: u64,
+    },
+    /// What a node's QEMU tells of itself.
+    QmpEvents {
+        /// The node.
+        node: String,
+    },
+}
+
 struct Port {
     outbox: Outbox,
     stream: u32,
@@ -76,13 +93,16 @@ pub(super) async fn console(
     outbox: Outbox,
     id: u64,
     stream: u32,
-    node: String,
-    history: u64,
+    what: What,
     mut pipes: Pipes,
 ) {
     let port = Port { outbox, stream };
     let (reply, answer) = oneshot::channel();
-    let _ = shared.events.send(Msg::Console(node, reply));
+    let (msg, history) = match what {
+        What::Console { node, history } => (Msg::Console(node, reply), history),
+        What::QmpEvents { node } => (Msg::QmpEvents(node, reply), u64::MAX),
+    };
+    let _ = shared.events.send(msg);
     let console = match answer.await {
         Ok(Ok(console)) => console,
         Ok(Err(refused)) => {

@@ -17,7 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::console::Console;
@@ -28,7 +28,7 @@ use crate::console::{DEFAULT_COLS, DEFAULT_ROWS, Screen};
 use crate::error::{Error, Result};
 use crate::model::{Manifest, ShellKind};
 use crate::paths::NodePaths;
-use crate::proto::Level;
+use crate::proto::{Level, Response};
 use crate::qemu::process::Process;
 use crate::qemu::qmp::{Qmp, QmpEvent};
 use crate::qemu::{NodeConfig, user_netdev};
@@ -58,6 +58,24 @@ pub(super) enum Order {
     Forward(Option<Ticket>, ForwardSpec, bool),
     /// End a forward.
     Unforward(Ticket, ForwardSpec),
+    /// Hand a command to the monitor.
+    Qmp {
+        /// The command.
+        command: String,
+        /// Its arguments.
+        arguments: serde_json::Value,
+        /// Who asked.
+        reply: oneshot::Sender<Response>,
+    },
+}
+
+/// Where a machine's own words go.
+#[derive(Debug, Clone)]
+pub(super) struct Told {
+    /// What its console prints.
+    pub console: Arc<Console>,
+    /// What its QEMU tells, one JSON object a line.
+    pub qmp_events: Arc<Console>,
 }
 
 /// The driver's handle on a machine.
@@ -104,6 +122,7 @@ struct Life {
     name: String,
     paths: NodePaths,
     console: Arc<Console>,
+    qmp_events: Arc<Console>,
     events: Events,
     user_interface: Option<String>,
     process: Arc<Mutex<Option<Arc<Process>>>>,
@@ -120,7 +139,7 @@ pub(super) fn start(
     manifest: Arc<Manifest>,
     name: &str,
     origin: Origin,
-    console: Arc<Console>,
+    told: Told,
     events: Events,
 ) -> Machine {
     let (orders, inbox) = mpsc::unbounded_channel();
@@ -132,7 +151,8 @@ pub(super) fn start(
         agent: has_agent.then(|| AgentClient::connect(&paths.agent())),
         user_interface: NodeConfig::of(&manifest, name).and_then(|config| user_netdev(&config)),
         paths,
-        console,
+        console: told.console,
+        qmp_events: told.qmp_events,
         events,
         process: Arc::default(),
         reason: Arc::default(),
@@ -299,6 +319,8 @@ impl Life {
     }
 
     fn take(&self, event: &QmpEvent) {
+        let told = serde_json::json!({ "event": event.name, "data": event.data });
+        self.qmp_events.push(format!("{told}\n").as_bytes());
         let node = self.name.clone();
         match event.name.as_str() {
             "SHUTDOWN" => {
@@ -362,6 +384,15 @@ impl Life {
                     None => Ok(()),
                 };
                 self.tell(Event::ForwardGone { ticket, spec, result });
+                Ok(())
+            }
+            Order::Qmp { command, arguments, reply } => {
+                let response = match qmp.command(&command, arguments).await {
+                    Ok(value) => Response::Qmp { value },
+                    Err(e) => Response::Error { message: format!("{}: {e}", self.name), hint: None },
+                };
+                // The client may have gone meanwhile.
+                let _ = reply.send(response);
                 Ok(())
             }
         };

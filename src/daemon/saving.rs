@@ -79,6 +79,7 @@ mod tests {
             accel: None,
             nixpkgs: None,
             fresh: false,
+            hold: false,
         };
         let saved = State::new("s", "/m.json", 7).save();
         write(&path, &SessionFile { options: options.clone(), saved: saved.clone() }).unwrap();

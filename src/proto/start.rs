@@ -40,6 +40,9 @@ pub struct StartOptions {
     /// Throw the state disks away first.
     #[serde(default)]
     pub fresh: bool,
+    /// Leave the machines off until somebody starts them.
+    #[serde(default)]
+    pub hold: bool,
 }
 
 /// Where the network comes from.

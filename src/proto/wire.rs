@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{GuestSystem, Proto};
+use crate::model::{GuestSystem, Manifest, Proto};
 
 /// What a client sends.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,6 +52,24 @@ pub enum Request {
         /// A pseudo-terminal of this size (rows, columns); absent: plain pipes.
         #[serde(default)]
         pty: Option<(u16, u16)>,
+    },
+    /// What the session runs: the manifest as it was evaluated.
+    Manifest,
+    /// Sends a command to a node's QEMU, as QMP has it.
+    Qmp {
+        /// The node.
+        node: String,
+        /// QMP's name of the command.
+        command: String,
+        /// Its arguments, an object; null for none.
+        #[serde(default)]
+        arguments: serde_json::Value,
+    },
+    /// Opens what a node's QEMU tells of itself as a stream: one JSON object a line, `event` and
+    /// `data`; first what was told before, as far as it is kept.
+    QmpEvents {
+        /// The node.
+        node: String,
     },
     /// Changes the size of a stream's pseudo-terminal.
     Resize {
@@ -335,6 +353,16 @@ pub enum Response {
     View {
         /// All of it.
         view: Box<View>,
+    },
+    /// Answer to [`Request::Manifest`].
+    Manifest {
+        /// The manifest.
+        manifest: Box<Manifest>,
+    },
+    /// Answer to [`Request::Qmp`].
+    Qmp {
+        /// What QEMU returned.
+        value: serde_json::Value,
     },
     /// A stream was opened.
     Stream {

@@ -271,7 +271,9 @@ fn exited(state: &mut State, now: u64, node: &str, exit: &Exit, out: &mut Vec<Ef
         return;
     }
     let asked = m.want != Want::Running || m.state == NodeState::Stopping;
-    let by_guest = exit.reason.as_deref().is_some_and(|r| r.starts_with("guest-shutdown"));
+    // A reset ends QEMU only where somebody said that reboots are to.
+    let by_guest =
+        exit.reason.as_deref().is_some_and(|r| r.starts_with("guest-shutdown") || r == "guest-reset");
     if asked || by_guest {
         let again = m.want == Want::Restart;
         *m = ended(m, NodeState::Stopped);

@@ -44,6 +44,8 @@ pub struct State {
     pub clients: u32,
     /// Rises with every change.
     pub revision: u64,
+    /// Whether the machines stay off until somebody starts them.
+    pub hold: bool,
     /// Who waits for the end.
     pub waiting_for_end: Vec<Ticket>,
 }
@@ -179,6 +181,7 @@ impl State {
             log: VecDeque::new(),
             clients: 0,
             revision: 0,
+            hold: false,
             waiting_for_end: Vec::new(),
         }
     }

@@ -1,7 +1,7 @@
 //! The one function through which everything that happens passes.
 
 use super::event::{Effect, Event, Ticket};
-use super::state::{Machine, State};
+use super::state::{Machine, State, Want};
 use super::{forwards, links, node};
 use crate::proto::{Action, Level, NodeState, Phase, Response, WAS_SHUT_DOWN};
 
@@ -92,10 +92,20 @@ fn ready(state: &mut State, now: u64, out: &mut Vec<Effect>) {
         return;
     }
     state.phase = Phase::Running;
-    state.note(now, Level::Info, "starting the machines", None);
+    let hold = state.hold;
+    state.note(
+        now,
+        Level::Info,
+        if hold { "the machines are left off" } else { "starting the machines" },
+        None,
+    );
     for (name, m) in &mut state.machines {
         m.state = NodeState::Built;
-        node::power_on(name, m, out);
+        if hold {
+            m.want = Want::Off;
+        } else {
+            node::power_on(name, m, out);
+        }
     }
     out.push(Effect::Save);
 }
