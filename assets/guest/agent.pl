@@ -29,6 +29,7 @@ use constant {
 my $port;
 my ($in, $out) = ('', '');
 my %commands;    # by the host's id
+my @orphans;     # output handles of commands that have ended, which something they left may still write to
 my %pids;        # process id => command id; absent for commands that a SYNC ended
 my $partial_since;
 
@@ -77,6 +78,7 @@ sub serve {
             }
             vec($writers, fileno $command->{stdin}, 1) = 1 if $command->{stdin} && stdin_waits($command);
         }
+        vec($readers, fileno $_, 1) = 1 for @orphans;
         my $timeout = defined $partial_since ? 0.2 : undef;
         my $ready = select $readers, $writers, undef, $timeout;
         if ($ready < 0) { next if $!{EINTR}; die "select: $!\n"; }
@@ -92,6 +94,7 @@ sub serve {
             }
             @{ $command->{outputs} } = grep { $_->{handle} } @{ $command->{outputs} };
         }
+        @orphans = grep { !vec($readers, fileno $_, 1) || discard($_) } @orphans;
         reap();
         finish($_) for sort { $a <=> $b } grep { defined $commands{$_}{status} } keys %commands;
         write_port() if length $out;
@@ -346,8 +349,15 @@ sub reap {
     }
 }
 
+# Reads what nobody wants to know any more; false at its end.
+sub discard {
+    my ($handle) = @_;
+    my $count = sysread $handle, my ($bytes), $CHUNK;
+    return defined $count ? $count : $!{EAGAIN} || $!{EINTR};
+}
+
 # A command that has ended is reported once what it wrote is sent; what its orphans write later is not
-# waited for.
+# waited for. It is read all the same: a server left in the background must not die of a broken pipe.
 sub finish {
     my ($id) = @_;
     my $command = $commands{$id};
@@ -359,5 +369,6 @@ sub finish {
     }
     my $status = $command->{status};
     send_frame(EXIT, $id, $status & 127 ? pack('CC', 1, $status & 127) : pack('CC', 0, $status >> 8));
+    push @orphans, map { $_->{handle} // () } @{ $command->{outputs} } unless $command->{pty};
     delete $commands{$id};
 }

@@ -108,6 +108,13 @@ execute(9, 0, 1 << 20, [], 'sh', '-c', 'sleep 60 & echo $!');
 is($end, '0:0', 'a process left behind is not waited for');
 kill 'KILL', $out;
 
+my $marker = "/tmp/agent-test-$$";
+execute(12, 0, 1 << 20, [], 'sh', '-c', "(sleep 0.3; echo a; echo b >&2; echo c; echo lives > $marker) &");
+is((collect(12))[2], '0:0', 'one that still has something to say neither');
+for (1 .. 500) { last if -s $marker; select undef, undef, undef, 0.02; }
+ok(-s $marker, 'and it does not die of saying it');
+unlink $marker;
+
 execute(10, 0, 1 << 20, [], 'sh', '-c', 'echo $$; exec sleep 60');
 my $sleeper = (frame())[2];
 put(1, 0, $nonce);

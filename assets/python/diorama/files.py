@@ -39,9 +39,11 @@ class Files:
         """Copies a file or a directory of the guest into the output directory."""
         with self.nested(f"copying {source} to the output directory"):
             target = self.out_dir / target_dir
+            # A link is followed to what it means; the words are those that busybox knows too.
             script = (
-                f"p=$(realpath -e -- {shlex.quote(source)}); n=$(basename -- {shlex.quote(source)}); "
-                'd=$(dirname -- "$p"); printf "%s\\0" "$n" "${p##*/}"; tar -C "$d" -c -f - -- "${p##*/}"'
+                f"cd / && test -e {shlex.quote(source)} || {{ echo 'no such file' >&2; exit 1; }}; "
+                f"p=$(readlink -f {shlex.quote(source)}); "
+                'b=${p##*/}; cd "${p%/*}/"; printf "%s\\0" "$b"; tar -c -f - "./$b"'
             )
             handle = self.spawn(script, shown=False)
             status = handle.wait()
@@ -49,8 +51,8 @@ class Files:
                 raise RequestedAssertionFailed(
                     f"{self.name}: {source} cannot be copied (exit code {status}): {handle.stderr.strip()}"
                 )
-            asked, real, archive = handle.output_bytes.split(b"\0", 2)
-            name = PurePosixPath(asked.decode(errors="surrogateescape")).name or "root"
+            real, archive = handle.output_bytes.split(b"\0", 1)
+            name = PurePosixPath(source).name or "root"
             unpack(archive, real.decode(errors="surrogateescape"), target / name)
             self.driver.log.event("artifact", path=str(target / name), node=self.name)
 

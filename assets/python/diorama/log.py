@@ -17,6 +17,8 @@ from typing import Any, Dict, Iterator, List, Optional, TextIO
 #: Bytes of one command's output that are shown while it runs; all of it is returned nevertheless.
 LIVE_LIMIT = 64 << 10
 LIVE_LINES = 1000
+#: Characters of one line that are shown.
+LINE_SHOWN = 400
 
 _CONTROLS = {c: "\ufffd" for c in [*range(32), *range(127, 160)] if c not in (9, 10)}
 
@@ -126,7 +128,7 @@ class Log:
     def log_serial_output(self, message: str, machine: str) -> None:
         """Takes in a line of a console."""
         self.event("console", node=machine, text=message)
-        if self.serial:
+        if self.serial and message.strip():
             self.line(f"# {message}", node=machine, style="2")
 
     # --- for the driver ---
@@ -144,6 +146,8 @@ class Log:
         head = f"[{at:7.2f}] " + "  " * self.depth + (f"{node}: " if node else "")
         out = []
         for one in printable(text).split("\n"):
+            if len(one) > LINE_SHOWN:
+                one = f"{one[:LINE_SHOWN]} [and {len(one) - LINE_SHOWN} more]"
             out.append(f"\x1b[{style}m{head}{one}\x1b[0m\n" if style and self.colour else f"{head}{one}\n")
         with self._lock, contextlib.suppress(OSError, ValueError):
             self._out.write("".join(out))
