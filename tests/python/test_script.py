@@ -181,9 +181,14 @@ class Wrong(helpers.Case):
         self.failing("with subtest('slow'):\n    client.succeed('sleep 1000')", "took longer than it may")
         self.assertEqual(self.results(), {"slow": "error"})
 
-    def test_an_interruption(self) -> None:
+    def test_an_interruption_is_described_once_without_the_library(self) -> None:
         threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
-        self.failing("client.succeed('sleep 1000')", "interrupted", status=130)
+        self.failing("client.succeed('sleep 1000')", "interrupted", "test.py:1", status=130)
+        self.assertNotIn("threading.py", self.said.getvalue())
+        self.assertEqual(self.said.getvalue().count("---- the test failed"), 1)
+
+    def test_an_error_in_the_library_keeps_its_frames(self) -> None:
+        self.failing("import json\njson.loads('{')", "json/__init__.py", "JSONDecodeError")
 
     def test_a_daemon_that_dies_ends_the_run_whatever_is_kept_going(self) -> None:
         threading.Timer(0.5, self.daemon.die).start()

@@ -227,7 +227,8 @@ class Driver:
                 result, message, status = "failed", f"the script ended itself with status {e.code}", 1
         except KeyboardInterrupt:
             result, message, status = "error", "interrupted", 130
-            details = self.describe(KeyboardInterrupt("interrupted"))
+            if not self.suite.failed:
+                details = self.describe(KeyboardInterrupt("interrupted"))
         except BaseException as e:  # noqa: BLE001 - every end of the script is told
             result = "failed" if isinstance(e, AssertionError) else "error"
             message, status = f"{type(e).__name__}: {e}", 1
@@ -273,11 +274,12 @@ class Driver:
             out.append(f"command on {error.node} (status {error.status}): {error.command}")
             out += _indented("standard output", error.output)
             out += _indented("standard error", error.stderr)
+        faults = self._faults()
         for machine in self.machines:
             lines = machine.console.last_lines(LAST_LINES)
             out.append(f"{machine.name} is {machine.state}" + ("; its console's last lines:" if lines else ""))
             out += [f"    {line}" for line in lines]
-        out.append(f"faults: {', '.join(self._faults()) or 'none'}")
+        out.append(f"faults: {', '.join(faults) or 'none'}")
         return "\n".join(out)
 
     def _faults(self) -> List[str]:
@@ -290,7 +292,7 @@ class Driver:
         self._remember_source()
         if isinstance(error, SyntaxError):
             return [line.rstrip("\n") for line in traceback.format_exception_only(type(error), error)]
-        frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(_PACKAGE)]
+        frames = _scripts_own(traceback.extract_tb(error.__traceback__))
         out = []
         for frame in frames:
             out.append(f"  {frame.filename}:{frame.lineno}" + (f" in {frame.name}" if "<" not in frame.name else ""))
@@ -300,6 +302,29 @@ class Driver:
             # A fault of the driver itself.
             out += traceback.format_exception(type(error), error, error.__traceback__)
         return out
+
+
+def _scripts_own(frames: List[traceback.FrameSummary]) -> List[traceback.FrameSummary]:
+    """The frames of the script and of what it called, without the driver's and what that called."""
+    own: List[traceback.FrameSummary] = []
+    inside = True
+    for frame in frames:
+        if frame.filename.startswith(_PACKAGE):
+            inside = False
+        elif inside or frame.filename not in _LIBRARY:
+            inside = True
+            own.append(frame)
+    return own
+
+
+class _Library:
+    """The files of Python's standard library."""
+
+    def __contains__(self, filename: str) -> bool:
+        return filename.startswith((os.path.dirname(os.__file__) + os.sep, "<frozen"))
+
+
+_LIBRARY = _Library()
 
 
 def _headline(error: BaseException) -> str:

@@ -134,7 +134,7 @@ class Network:
     def faults(self) -> List[str]:
         """The faults that are active, in words."""
         # Asked anew: what was last told may be a moment old.
-        view = self._driver.connection.request({"type": "view"})["view"]
+        view = self._driver.connection.refresh()
         out = [f"{link['from']} to {link['to']} is cut" for link in view["links"] if link.get("wanted") == "cut"]
         for node in view["nodes"]:
             for interface in node.get("interfaces", []):

@@ -207,6 +207,12 @@ class Connection:
         self._show(response["view"])
         return self.view
 
+    def refresh(self) -> Message:
+        """The session as it is now."""
+        view: Message = self.request({"type": "view"}, 30)["view"]
+        self._show(view)
+        return view
+
     @property
     def view(self) -> Message:
         """The session as it was last told."""
