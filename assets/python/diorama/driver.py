@@ -225,10 +225,10 @@ class Driver:
         except SystemExit as e:
             if e.code not in (None, 0):
                 result, message, status = "failed", f"the script ended itself with status {e.code}", 1
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as e:
             result, message, status = "error", "interrupted", 130
             if not self.suite.failed:
-                details = self.describe(KeyboardInterrupt("interrupted"))
+                details = self.describe(e)
         except BaseException as e:  # noqa: BLE001 - every end of the script is told
             result = "failed" if isinstance(e, AssertionError) else "error"
             message, status = f"{type(e).__name__}: {e}", 1
@@ -330,7 +330,9 @@ _LIBRARY = _Library()
 def _headline(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         return f"{error.filename}:{error.lineno}: {error.msg}"
-    if isinstance(error, (DioramaError, TimeIsUp, KeyboardInterrupt)):
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(error, (DioramaError, TimeIsUp)):
         return str(error)
     return f"{type(error).__name__}: {error}"
 
