@@ -6,4 +6,5 @@
 mod environment;
 mod faults;
 mod refusals;
+mod scripts;
 mod sessions;

@@ -23,6 +23,8 @@ from .errors import DioramaError
 from .log import Log
 from .protocol import Connection
 
+#: Set once the starter has gone.
+ALONE = threading.Event()
 #: The exit status of a driver that could not begin.
 NOT_BEGUN = 2
 
@@ -63,18 +65,23 @@ def _outlive_nobody(reader: Any, order: Dict[str, Any]) -> None:
     with contextlib.suppress(OSError, ValueError):
         while reader.readline():
             pass
+    ALONE.set()
     if not order.get("keep", False):
         with contextlib.suppress(DioramaError, OSError):
             end = Connection(order["socket"], "test")
             end.request({"type": "down", "power": True, "timeout": 0}, 30)
-    if os.getpgrp() == os.getpid():
-        # What the script started goes with it.
+    _end(1)
+
+
+def _end(status: int) -> None:
+    if ALONE.is_set() and os.getpgrp() == os.getpid():
+        # What the script started goes with it; otherwise the starter sees to that.
         os.killpg(0, signal.SIGKILL)
-    os._exit(1)
+    # Threads that wait for a machine must not hold up the end.
+    os._exit(status)
 
 
 if __name__ == "__main__":
     status = main()
     sys.stdout.flush()
-    # Threads that wait for a machine must not hold up the end.
-    os._exit(status)
+    _end(status)
