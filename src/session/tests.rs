@@ -207,6 +207,21 @@ fn progress_of_a_boot_is_that_of_the_last_one() {
 }
 
 #[test]
+fn a_session_on_hold_starts_what_it_is_told_to() {
+    let mut s = Session::new();
+    s.state.hold = true;
+    s.event(Event::Ready);
+    assert!(!s.effects.iter().any(|e| matches!(e, Effect::Start { .. })));
+    assert_eq!((s.at("a"), s.at("b")), (NodeState::Built, NodeState::Built));
+    assert!(matches!(s.node("b", NodeVerb::Start), Some(Response::Ok { .. })));
+    s.start("b");
+    assert_eq!((s.at("a"), s.at("b")), (NodeState::Built, NodeState::Up));
+    s.event(Event::Down { ticket: None, power: true, timeout: 0 });
+    s.exited("b", 137, None);
+    assert!(s.effects.iter().any(|e| matches!(e, Effect::Finish { .. })), "what never ran holds up no end");
+}
+
+#[test]
 fn asked_for_or_not() {
     // How it ended, what had been asked for, and what the machine is then.
     for (verb, status, reason, want) in [
@@ -214,6 +229,7 @@ fn asked_for_or_not() {
         (None, 1, None, NodeState::Crashed),
         (None, 0, Some("host-signal"), NodeState::Crashed),
         (None, 0, Some("guest-shutdown"), NodeState::Stopped),
+        (None, 0, Some("guest-reset"), NodeState::Stopped),
         (Some(NodeVerb::Stop), 0, Some("guest-shutdown"), NodeState::Stopped),
         (Some(NodeVerb::Crash), 137, None, NodeState::Stopped),
         (Some(NodeVerb::Pause), 137, None, NodeState::Crashed),

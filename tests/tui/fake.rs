@@ -191,6 +191,9 @@ fn answer(
             (ok(), vec![json(&ServerMessage::Goodbye { reason: "every machine is off".into() })])
         }
         Request::Resize { .. } | Request::Signal { .. } => (ok(), Vec::new()),
+        Request::Manifest | Request::Qmp { .. } | Request::QmpEvents { .. } => {
+            (Response::Error { message: "the screen asks for no such thing".into(), hint: None }, Vec::new())
+        }
     }
 }
 

@@ -61,6 +61,8 @@ class Command:
         self._too_much = False
         self._start = time.monotonic()
         self._ended_said = False
+        #: Whether it was ended because it took too long.
+        self.timed_out = False
         if shown:
             self._log.line(f"$ {command}", node=machine.name, style="1")
         self._log.event("command-begin", node=machine.name, id=self._number, command=command)
@@ -99,6 +101,7 @@ class Command:
         if end is not None:
             return self._status(end)
         self._log.line(f"takes longer than {limit:g} s and is ended: {self.command}", node=self.machine.name)
+        self.timed_out = True
         self.kill()
         self._ended(TIMED_OUT)
         return TIMED_OUT

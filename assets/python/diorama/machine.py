@@ -255,7 +255,7 @@ class Machine(Guest, Files, Monitor, Display, MachineAliases):
         output = handle.output
         if wanted(status):
             return output
-        why = "took too long and was ended" if status == 124 and timeout is not None else f"exit code {status}"
+        why = "took too long and was ended" if handle.timed_out else f"exit code {status}"
         raise CommandFailed(
             f"{self.name}: command `{command}` {verb} ({why})", self.name, command, status, output, handle.stderr
         )
