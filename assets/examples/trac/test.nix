@@ -7,12 +7,13 @@
   name = "trac";
 
   testScript = ''
+    import shlex
+
     def page(path, words):
         """A command that asks the web server for a page, from within, and looks for words on it."""
         ask = f"exec 3<>/dev/tcp/localhost/80; printf 'GET {path} HTTP/1.0\\r\\nHost: localhost\\r\\n\\r\\n' >&3; cat <&3"
         return f"timeout 30 bash -c {shlex.quote(ask)} > /tmp/page; grep -q {shlex.quote(words)} /tmp/page"
 
-    import shlex
     start_all()
 
     with subtest("the front page is served"):
