@@ -141,6 +141,21 @@ fn own_script(args: &Args, source: &ModelSource) -> Result<Option<String>> {
     fs::read_to_string(path).doing(path.display()).map(Some)
 }
 
+/// Ends, with an error, once the model is evaluated and has no script: nothing need be built then.
+async fn missing_script(client: &Client, model: &Path) -> Error {
+    if let Ok(mut views) = client.subscribe().await {
+        while views.borrow_and_update().nodes.is_empty() {
+            if views.changed().await.is_err() {
+                break;
+            }
+        }
+        if client.manifest().await.is_ok_and(|m| m.test_script.is_none()) {
+            return no_script(model);
+        }
+    }
+    std::future::pending().await
+}
+
 fn no_script(model: &Path) -> Error {
     Error::usage(format!("{} has no testScript", model.display()))
         .hint("add testScript = ''…''; beside the model's nodes, or give one with --script FILE")
@@ -172,7 +187,10 @@ impl Test {
             return Err(Error::new(format!("session {} is there already; try again", self.session)));
         }
         let client = client::connect(&self.paths, Some(&self.session), "test").await?;
-        plain::follow(&client, Until::Started, OnInterrupt::Down).await?;
+        tokio::select! {
+            started = plain::follow(&client, Until::Started, OnInterrupt::Down) => started?,
+            missing = missing_script(&client, &model), if own.is_none() => return Err(missing),
+        }
         let manifest = client.manifest().await?;
         let text = own.or(manifest.test_script).ok_or_else(|| no_script(&model))?;
         let file = self.out.join("testScript.py");
