@@ -75,6 +75,10 @@ with subtest("files"):
         assert f.read() == bytes(range(256)) * 1000
 with subtest("the monitor"):
     assert "running" in web.send_monitor_command("info status")
+    web.send_monitor_command("stop")
+    web.wait_for_qmp_event(lambda e: e["event"] == "STOP", timeout=60)
+    web.send_monitor_command("cont")
+    web.wait_for_qmp_event(lambda e: e["event"] == "RESUME", timeout=60)
     db.crash()
     assert not db.is_up()
     db.start()
@@ -84,14 +88,19 @@ with subtest("a guest's reboot ends the machine"):
     db.execute("reboot -f", check_output=False)
     db.wait_for_shutdown()
     assert db.state == "stopped", db.state
+with subtest("unless it may"):
+    db.start(allow_reboot=True)
+    db.succeed("touch /tmp/before")
+    db.reboot()
+    db.fail("test -e /tmp/before")
 "#;
     let junit = t.path("report.xml");
     let ran = run(&t, script, &["--junit", junit.to_str().unwrap()]);
     assert_eq!(ran.status, 0, "{ran:?}");
-    assert!(ran.stdout.contains("5 subtests passed"), "{ran:?}");
+    assert!(ran.stdout.contains("6 subtests passed"), "{ran:?}");
     assert!(ran.stderr.contains("web: ! err"), "standard error is shown live");
     let xml = fs::read_to_string(junit).unwrap();
-    assert!(xml.contains("tests=\"6\" failures=\"0\" errors=\"0\""), "{xml}");
+    assert!(xml.contains("tests=\"7\" failures=\"0\" errors=\"0\""), "{xml}");
     let log = fs::read_to_string(t.path("out/log.ndjson")).unwrap();
     let events: Vec<serde_json::Value> = log.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     let faults = events.iter().filter(|e| e["event"] == "fault").count();

@@ -34,8 +34,10 @@ if TYPE_CHECKING:
 
 #: States of a machine whose QEMU runs.
 RUNNING = ("booting", "up", "paused", "stopping")
-#: How often a booting machine is looked at for a daemon that lost it.
+#: Seconds that a machine may take to boot, at least.
 PATIENCE = 600.0
+#: Seconds that a guest may take to begin a reboot when the keys say so.
+KEYS_PATIENCE = 15.0
 
 
 class Machine(Guest, Files, Monitor, Display, MachineAliases):
@@ -196,15 +198,26 @@ class Machine(Guest, Files, Monitor, Display, MachineAliases):
         self.wait_for_shutdown()
 
     def reboot(self) -> None:
-        """Has the guest reboot, by ctrl-alt-delete; only with ``start(allow_reboot=True)``."""
+        """Has the guest reboot, by ctrl-alt-delete or by its shell.
+
+        A machine that was not started with ``start(allow_reboot=True)`` ends instead.
+        """
         if not self.booted:
             return
         before = self.view.get("started")
+
+        def begun(view: Message) -> bool:
+            # The old shell must not be taken for the new one.
+            node = self._of(view)
+            return node.get("started") != before or node["state"] not in RUNNING
+
         self.send_key("ctrl-alt-delete")
-        # The old shell must not be taken for the new one.
-        self.connection.wait_view(
-            lambda v: self._of(v).get("started") != before or not self._of(v).get("agent"), 120
-        )
+        if self.connection.wait_view(begun, KEYS_PATIENCE):
+            return
+        self.log("the guest takes no notice of its keyboard; asked by its shell")
+        self.spawn("systemctl reboot 2>/dev/null || reboot", shown=False)
+        if not self.connection.wait_view(begun, 120):
+            raise MachineError(f"{self.name} does not reboot")
 
     def release(self) -> None:
         """Ends it at once, whatever it does."""
