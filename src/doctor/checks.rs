@@ -150,7 +150,7 @@ pub const CHECKS: &[Check] = &[
         name: "python3",
         purpose: "runs test scripts",
         need: Need::Wanted,
-        package: Some("python3-minimal"),
+        package: Some("python3"),
         look: Look::Program("python3"),
     },
 ];
