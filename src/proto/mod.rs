@@ -15,14 +15,16 @@
 //! The whole view of a session is small, so it travels whole, coalesced to a few a second: a client
 //! that joins late or falls behind can never show a state that did not exist.
 //!
-//! Invariant: no I/O here, and no domain type crosses the wire unless it is declared in `wire`.
+//! Invariant: no I/O here, and no domain type crosses the wire unless it is declared in `wire` or `view`.
 
 mod codec;
 mod start;
+mod view;
 mod wire;
 
 pub use codec::{Codec, Frame, FrameError, MAX_FRAME};
 pub use start::{ModelSource, Ready, Start, StartOptions};
+pub use view::*;
 pub use wire::*;
 
 /// The protocol's version; both sides must agree on it.

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 
-use super::commands::COMMANDS;
 use super::keymap::{Keymap, Scope};
 use super::theme::themes;
 
@@ -15,11 +14,7 @@ pub fn keys() -> String {
          The palette (`:`) finds every command by its name, and each verb with each thing it takes.\n",
     );
     for (scope, name, heading) in Scope::ALL {
-        let rows: Vec<_> = COMMANDS
-            .iter()
-            .map(|c| (c, keymap.keys_in(scope, c.name)))
-            .filter(|(_, keys)| !keys.is_empty())
-            .collect();
+        let rows = keymap.rows(scope);
         if rows.is_empty() {
             continue;
         }

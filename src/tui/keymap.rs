@@ -224,6 +224,15 @@ impl Keymap {
         self.0.iter().filter(|(s, _, c)| *s == scope && c.name == name).map(|(_, k, _)| *k).collect()
     }
 
+    /// The commands that have keys in a scope, with these, in the order that help and reference show.
+    pub fn rows(&self, scope: Scope) -> Vec<(&'static Command, Vec<Key>)> {
+        COMMANDS
+            .iter()
+            .map(|c| (c, self.keys_in(scope, c.name)))
+            .filter(|(_, keys)| !keys.is_empty())
+            .collect()
+    }
+
     /// All bindings of a scope, in the table's order.
     pub fn in_scope(&self, scope: Scope) -> impl Iterator<Item = (Key, &'static Command)> + '_ {
         self.0.iter().filter(move |(s, ..)| *s == scope).map(|(_, k, c)| (*k, *c))

@@ -60,11 +60,7 @@ fn lines(keymap: &Keymap, t: &Theme, now: Scope) -> Vec<Line<'static>> {
     scopes.sort_by_key(|(s, ..)| (*s != now, *s != Scope::Nav));
     let mut out = Vec::new();
     for (scope, _, heading) in scopes {
-        let rows: Vec<_> = COMMANDS
-            .iter()
-            .map(|c| (c, keymap.keys_in(scope, c.name)))
-            .filter(|(_, keys)| !keys.is_empty())
-            .collect();
+        let rows = keymap.rows(scope);
         if rows.is_empty() {
             continue;
         }
