@@ -7,6 +7,7 @@
 , system ? builtins.currentSystem
 , debian ? import ./debian
 , clone ? true # false: the systems themselves, without what only a clone has
+, internals ? false # whether values that only Nix can use are there too
 }:
 let
   lib = import ./lib;
@@ -38,4 +39,4 @@ builtins.seq network.sane {
   missingPackages = missing;
   manifest = if missing == [ ] then manifests.manifestOf network else null;
   realise = if missing == [ ] then manifests.realiseOf network else { };
-}
+} // (if internals then { internals = { inherit (network) nodes testScript; }; } else { })
