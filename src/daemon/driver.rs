@@ -1,6 +1,7 @@
 //! The one task that owns the session: takes in messages, steps, carries out effects, publishes.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,6 @@ use bytes::Bytes;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -113,7 +113,6 @@ pub(super) struct Driver {
     inbox: mpsc::UnboundedReceiver<Msg>,
     activity: Arc<Notify>,
     views: watch::Sender<Bytes>,
-    preparing: Option<JoinHandle<()>>,
     cancel: CancellationToken,
     save: bool,
     finished: Option<String>,
@@ -168,7 +167,6 @@ impl Driver {
             inbox,
             activity: Arc::default(),
             views: watch::Sender::new(Bytes::new()),
-            preparing: None,
             cancel: CancellationToken::new(),
             save: false,
             finished: None,
@@ -192,10 +190,6 @@ impl Driver {
         let server = tokio::spawn(server::serve(listener, shared));
         self.begin();
         self.serve().await?;
-        if let Some(task) = self.preparing.take() {
-            // It ends after the processes it started.
-            let _ = tokio::time::timeout(CANCELLED, task).await;
-        }
         if !self.heard {
             self.wait_for_a_listener().await;
         }
@@ -213,10 +207,16 @@ impl Driver {
     fn begin(&mut self) {
         if self.state.manifest.is_none() {
             let work = prepare::run(self.context.clone(), self.events.clone(), self.cancel.clone());
-            self.preparing = Some(tokio::spawn(work));
+            let events = self.events.clone();
+            tokio::spawn(async move {
+                // A panic in it is an end too.
+                let _ = tokio::spawn(work).await;
+                let _ = events.send(Msg::Event(Event::PreparingEnded));
+            });
             return;
         }
         log::line("taking over");
+        self.step(Event::UsualBoots(saving::read_boots(&self.boots_file())));
         self.set_up_network();
         let names: Vec<String> = self.state.machines.keys().cloned().collect();
         for name in names {
@@ -309,6 +309,8 @@ impl Driver {
                 let built = matches!(event, Event::Evaluated { .. });
                 self.step(event);
                 if built {
+                    let usual = saving::read_boots(&self.boots_file());
+                    self.step(Event::UsualBoots(usual));
                     self.manifest = Arc::new(self.state.manifest.clone().unwrap_or_else(empty_manifest));
                 }
             }
@@ -450,8 +452,21 @@ impl Driver {
                     let _ = events.send(Msg::Event(Event::Deadline { node, power_cycle }));
                 });
             }
-            Effect::Cancel => self.cancel.cancel(),
+            Effect::Cancel => {
+                self.cancel.cancel();
+                let events = self.events.clone();
+                tokio::spawn(async move {
+                    // The task ends after the processes it started, unless one cannot be ended.
+                    tokio::time::sleep(CANCELLED).await;
+                    let _ = events.send(Msg::Event(Event::PreparingEnded));
+                });
+            }
             Effect::Save => self.save = true,
+            Effect::KeepBoots => {
+                if let Err(e) = saving::write_boots(&self.boots_file(), &self.state.usual_boots) {
+                    log::line(&format!("how long boots take: {e}"));
+                }
+            }
             Effect::Reply { ticket, response } => {
                 if let Some(reply) = self.tickets.remove(&ticket) {
                     // The client may have gone meanwhile.
@@ -460,6 +475,10 @@ impl Driver {
             }
             Effect::Finish { reason } => self.finished = Some(reason),
         }
+    }
+
+    fn boots_file(&self) -> PathBuf {
+        self.context.paths.network_state(&self.state.name).join("boots.json")
     }
 
     fn order(&self, node: &str, order: Order) {
@@ -508,7 +527,7 @@ impl Driver {
         for (node, bytes) in counted {
             self.step(Event::Printed { node, bytes });
         }
-        session::view(&self.state, &self.network.traffic())
+        session::view(&self.state, now(), &self.network.traffic())
     }
 
     fn publish(&mut self) {

@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::driver::{Events, Msg};
 use super::{Context, checks, log, saving};
@@ -38,7 +39,7 @@ fn tell(events: &Events, event: Event) {
 
 async fn prepare(context: &Arc<Context>, events: &Events, cancel: &CancellationToken) -> Result<()> {
     // What cannot run needs no building.
-    let machinery = tokio::spawn(super::machinery::find(context.clone()));
+    let machinery = AbortOnDropHandle::new(tokio::spawn(super::machinery::find(context.clone())));
     let assets = crate::assets::dir(&context.paths.cache)?;
     let options = Options {
         name: Some(context.options.session.clone()),

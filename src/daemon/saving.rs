@@ -1,5 +1,6 @@
 //! The session file: written as a whole, or not at all.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -59,6 +60,16 @@ pub(super) fn read(path: &Path) -> Result<Option<SessionFile>> {
         .hint("use the version of diorama that started the session"));
     }
     Ok(Some(file))
+}
+
+/// Keeps how long boots took: milliseconds by node.
+pub(super) fn write_boots(path: &Path, boots: &BTreeMap<String, u64>) -> Result<()> {
+    write_atomically(path, &serde_json::to_vec(boots)?)
+}
+
+/// How long boots took in earlier sessions. A guess for a bar: what cannot be read is unknown.
+pub(super) fn read_boots(path: &Path) -> BTreeMap<String, u64> {
+    fs::read(path).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
 }
 
 #[cfg(test)]

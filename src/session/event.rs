@@ -1,5 +1,7 @@
 //! What happens to a session, and what it wants done.
 
+use std::collections::BTreeMap;
+
 use crate::model::{Manifest, Proto};
 use crate::proto::{Action, Level, NodeState, Response};
 
@@ -84,6 +86,10 @@ pub enum Event {
         /// The whole error.
         error: String,
     },
+    /// How long boots took in earlier sessions: milliseconds by node.
+    UsualBoots(BTreeMap<String, u64>),
+    /// Nothing evaluates or builds any more, however it ended.
+    PreparingEnded,
     /// A client wants something done.
     Act {
         /// The client's.
@@ -270,6 +276,8 @@ pub enum Effect {
     Cancel,
     /// Write the session file.
     Save,
+    /// Keep [`super::State::usual_boots`] for the next session.
+    KeepBoots,
     /// Answer a client.
     Reply {
         /// Whom.

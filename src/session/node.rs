@@ -157,13 +157,7 @@ pub(super) fn step(state: &mut State, now: u64, event: Event, out: &mut Vec<Effe
             out.push(Effect::Save);
         }
         Event::MonitorUp { node } => monitor_up(state, &node, out),
-        Event::Printed { node, bytes } => with(state, &node, |m| {
-            m.console_bytes += bytes;
-            if m.state == NodeState::Booting {
-                m.boot_bytes += bytes;
-                m.progress = m.usual_boot_bytes.and_then(|usual| percent(m.boot_bytes, usual));
-            }
-        }),
+        Event::Printed { node, bytes } => with(state, &node, |m| m.console_bytes += bytes),
         Event::Prompt { node } => seen_up(state, now, &node, out),
         Event::Agent { node, up } => {
             with(state, &node, |m| m.agent = up);
@@ -213,7 +207,6 @@ fn with(state: &mut State, node: &str, f: impl FnOnce(&mut Machine)) {
 fn booting(m: &mut Machine, _now: u64) {
     m.state = NodeState::Booting;
     m.boot_ms = None;
-    m.boot_bytes = 0;
     m.agent = false;
     m.progress = None;
     m.doing = "booting".into();
@@ -225,16 +218,10 @@ fn ended(m: &Machine, state: NodeState) -> Machine {
         state,
         want: m.want,
         console_bytes: m.console_bytes,
-        usual_boot_bytes: m.usual_boot_bytes,
         power_cycle: m.power_cycle,
         boot_ms: m.boot_ms,
         ..Machine::default()
     }
-}
-
-fn percent(part: u64, whole: u64) -> Option<u8> {
-    // A boot that prints more than the last one did is not done before its prompt is seen.
-    (whole > 0).then(|| u8::try_from((part.saturating_mul(100) / whole).min(99)).unwrap_or(99))
 }
 
 fn monitor_up(state: &mut State, node: &str, out: &mut Vec<Effect>) {
@@ -257,9 +244,8 @@ fn seen_up(state: &mut State, now: u64, node: &str, out: &mut Vec<Effect>) {
     m.boot_ms = Some(took);
     m.progress = None;
     m.doing = String::new();
-    if m.boot_bytes > 0 {
-        m.usual_boot_bytes = Some(m.boot_bytes);
-    }
+    state.usual_boots.insert(node.to_owned(), took);
+    out.push(Effect::KeepBoots);
     let text = format!("{node} is up after {}.{} s", took / 1000, took % 1000 / 100);
     state.note(now, Level::Info, text, None);
     out.push(Effect::Save);

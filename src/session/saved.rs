@@ -61,8 +61,6 @@ pub struct SavedNode {
     pub boot_ms: Option<u64>,
     /// What the console printed in all.
     pub console_bytes: u64,
-    /// What an earlier boot printed.
-    pub usual_boot_bytes: Option<u64>,
     /// How it ended, when nobody asked it to.
     pub post_mortem: Option<String>,
 }
@@ -93,7 +91,6 @@ impl State {
                     started: m.started,
                     boot_ms: m.boot_ms,
                     console_bytes: m.console_bytes,
-                    usual_boot_bytes: m.usual_boot_bytes,
                     post_mortem: m.post_mortem.clone(),
                 };
                 (name.clone(), saved)
@@ -120,6 +117,7 @@ impl State {
     /// and is gone is left as running; the driver reports its end as an event.
     pub fn restore(saved: Saved, alive: &BTreeMap<String, Alive>) -> Self {
         let mut state = Self::new(&saved.name, &saved.model, saved.started);
+        state.preparing = false;
         state.system_why = saved.system_why;
         state.accelerator = saved.accelerator;
         state.phase = if saved.running { Phase::Running } else { Phase::Stopping };
@@ -134,7 +132,6 @@ impl State {
                 started: node.started,
                 boot_ms: node.boot_ms,
                 console_bytes: node.console_bytes,
-                usual_boot_bytes: node.usual_boot_bytes,
                 post_mortem: node.post_mortem,
                 power_cycle: 1,
                 ..Machine::default()

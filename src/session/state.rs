@@ -32,6 +32,8 @@ pub struct State {
     pub manifest: Option<Manifest>,
     /// The machines.
     pub machines: BTreeMap<String, Machine>,
+    /// How long a machine's latest boot took, in this session or an earlier one, in milliseconds.
+    pub usual_boots: BTreeMap<String, u64>,
     /// Cuts and lowered carriers.
     pub faults: Faults,
     /// Earlier faults with the act that changed them, the latest last.
@@ -44,6 +46,8 @@ pub struct State {
     pub clients: u32,
     /// Rises with every change.
     pub revision: u64,
+    /// Whether something still evaluates or builds, or has been told to stop and has not ended yet.
+    pub preparing: bool,
     /// Whether the machines stay off until somebody starts them.
     pub hold: bool,
     /// Who waits for the end.
@@ -98,10 +102,6 @@ pub struct Machine {
     pub boot_ms: Option<u64>,
     /// What the console printed in all.
     pub console_bytes: u64,
-    /// What it printed since power-on.
-    pub boot_bytes: u64,
-    /// What an earlier boot printed until the login prompt.
-    pub usual_boot_bytes: Option<u64>,
     /// Whether the agent answers.
     pub agent: bool,
     /// Whether the monitor answers.
@@ -175,12 +175,14 @@ impl State {
             phase: Phase::Evaluating,
             manifest: None,
             machines: BTreeMap::new(),
+            usual_boots: BTreeMap::new(),
             faults: Faults::default(),
             undo: Vec::new(),
             forwards: Vec::new(),
             log: VecDeque::new(),
             clients: 0,
             revision: 0,
+            preparing: true,
             hold: false,
             waiting_for_end: Vec::new(),
         }

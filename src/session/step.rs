@@ -33,6 +33,11 @@ pub fn step(state: &mut State, now: u64, event: Event) -> Vec<Effect> {
             );
             finish_when_over(state, &mut out);
         }
+        Event::UsualBoots(usual) => state.usual_boots = usual,
+        Event::PreparingEnded => {
+            state.preparing = false;
+            finish_when_over(state, &mut out);
+        }
         Event::Act { ticket, action } => act(state, now, ticket, &action, &mut out),
         Event::Down { ticket, power, timeout } => down(state, now, ticket, power, timeout, &mut out),
         Event::ForwardDone { ticket, spec, outcome } => {
@@ -66,15 +71,7 @@ pub fn step(state: &mut State, now: u64, event: Event) -> Vec<Effect> {
 }
 
 fn evaluated(state: &mut State, now: u64, manifest: crate::model::Manifest, system_why: String) {
-    let usual = std::mem::take(&mut state.machines);
-    state.machines = manifest
-        .nodes
-        .keys()
-        .map(|name| {
-            let usual_boot_bytes = usual.get(name).and_then(|m| m.usual_boot_bytes);
-            (name.clone(), Machine { usual_boot_bytes, ..Machine::default() })
-        })
-        .collect();
+    state.machines = manifest.nodes.keys().map(|name| (name.clone(), Machine::default())).collect();
     state.forwards = forwards::of_model(&manifest);
     state.manifest = Some(manifest);
     state.note(now, Level::Info, format!("evaluated: {} nodes", state.machines.len()), None);
@@ -92,6 +89,7 @@ fn ready(state: &mut State, now: u64, out: &mut Vec<Effect>) {
         return;
     }
     state.phase = Phase::Running;
+    state.preparing = false;
     let hold = state.hold;
     state.note(
         now,
@@ -173,14 +171,14 @@ fn down(
     finish_when_over(state, out);
 }
 
-/// Ends the session once it is ending and no machine runs.
+/// Ends the session once it is ending, no machine runs and nothing is built any more.
 fn finish_when_over(state: &mut State, out: &mut Vec<Effect>) {
     let reason = match &state.phase {
         Phase::Stopping => WAS_SHUT_DOWN.to_owned(),
         Phase::Failed { error } => error.clone(),
         _ => return,
     };
-    if state.machines.values().any(Machine::runs) {
+    if state.preparing || state.machines.values().any(Machine::runs) {
         return;
     }
     for ticket in std::mem::take(&mut state.waiting_for_end) {

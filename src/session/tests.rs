@@ -188,22 +188,26 @@ fn a_start_goes_through_all_states() {
 }
 
 #[test]
-fn progress_of_a_boot_is_that_of_the_last_one() {
+fn progress_of_a_boot_is_measured_by_the_last_one() {
     let mut s = Session::new();
+    let percent = |s: &Session, ms| {
+        let started = s.state.machines["a"].started.unwrap();
+        view(&s.state, started + ms, &Traffic::default()).nodes[0].progress
+    };
+    s.event(Event::UsualBoots([("b".to_owned(), 40_000)].into()));
     s.event(Event::Ready);
     s.event(Event::Started { node: "a".into(), pid: 7 });
-    s.event(Event::Printed { node: "a".into(), bytes: 500 });
-    assert_eq!(s.state.machines["a"].progress, None, "nothing is known of a first boot");
-    s.event(Event::Printed { node: "a".into(), bytes: 500 });
+    assert_eq!(percent(&s, 10_000), Some(25), "as long as another machine's, when nothing better is known");
+    s.now += 9_990;
     s.event(Event::Prompt { node: "a".into() });
+    assert!(s.has(&Effect::KeepBoots));
+    assert_eq!((s.state.usual_boots["a"], percent(&s, 0)), (10_000, None));
     s.node("a", NodeVerb::Crash);
     s.exited("a", 137, None);
     s.node("a", NodeVerb::Start);
     s.event(Event::Started { node: "a".into(), pid: 8 });
-    s.event(Event::Printed { node: "a".into(), bytes: 250 });
-    assert_eq!(s.state.machines["a"].progress, Some(25));
-    s.event(Event::Printed { node: "a".into(), bytes: 5000 });
-    assert_eq!(s.state.machines["a"].progress, Some(99), "not done before the prompt is seen");
+    assert_eq!(percent(&s, 2_500), Some(25));
+    assert_eq!(percent(&s, 1 << 60), Some(99), "not done before the prompt is seen");
 }
 
 #[test]
@@ -240,7 +244,7 @@ fn asked_for_or_not() {
         }
         s.exited("a", status, reason);
         assert_eq!(s.at("a"), want, "{verb:?} {status} {reason:?}");
-        let post_mortem = view(&s.state, &Traffic::default()).nodes[0].post_mortem.clone();
+        let post_mortem = view(&s.state, s.now, &Traffic::default()).nodes[0].post_mortem.clone();
         assert_eq!(post_mortem.is_some_and(|p| p.contains("last words")), want == NodeState::Crashed);
         assert!(matches!(s.node("a", NodeVerb::Start), Some(Response::Ok { .. })), "it can be started again");
     }
@@ -317,11 +321,14 @@ fn the_end_waits_for_all_machines() {
 }
 
 #[test]
-fn an_end_while_building_cancels_and_is_over_at_once() {
+fn an_end_while_building_cancels_and_is_over_when_nothing_is_built_any_more() {
     let mut s = Session::new();
-    s.event(Event::Down { ticket: None, power: true, timeout: 0 });
-    assert!(s.has(&Effect::Cancel));
+    s.event(Event::Down { ticket: Some(Ticket(99)), power: true, timeout: 0 });
+    assert_eq!(s.effects.iter().filter(|e| matches!(e, Effect::Cancel)).count(), 1);
+    assert_eq!(s.finished(), None, "builders may still run");
+    s.event(Event::PreparingEnded);
     assert!(s.finished().is_some());
+    assert!(s.effects.iter().any(|e| matches!(e, Effect::Reply { ticket: Ticket(99), .. })));
     s.event(Event::Ready);
     assert!(!s.effects.iter().any(|e| matches!(e, Effect::Start { .. })), "too late to start anything");
 }
@@ -344,6 +351,8 @@ fn an_end_while_starting_ends_what_has_just_been_started() {
 fn a_failed_start_ends_the_session_with_its_whole_error() {
     let mut s = Session::new();
     s.event(Event::PrepareFailed { error: "first\nsecond".into() });
+    assert_eq!(s.finished(), None);
+    s.event(Event::PreparingEnded);
     assert_eq!(s.finished(), Some("first\nsecond"));
     assert_eq!(s.state.phase, Phase::Failed { error: "first\nsecond".into() });
     assert_eq!(s.at("a"), NodeState::Failed);
@@ -374,7 +383,7 @@ fn links_are_cut_healed_and_undone_in_order() {
         "c: every carrier is down"
     );
     assert!(s.has(&Effect::Carrier { node: "c".into(), interface: "eth2".into(), up: false }));
-    assert_eq!(view(&s.state, &Traffic::default()).faults, 5);
+    assert_eq!(view(&s.state, s.now, &Traffic::default()).faults, 5);
     assert_eq!(s.link(Action::Undo), "undone: link down c");
     assert!(s.has(&Effect::Carrier { node: "c".into(), interface: "eth2".into(), up: true }));
     assert_eq!(s.link(Action::Undo), "undone: link isolate b");
@@ -408,7 +417,7 @@ fn what_links_are_wanted_to_be() {
     let mut s = Session::up();
     s.link(cut("a", "b"));
     s.link(Action::Carrier { node: "c".into(), interface: Some("eth2".into()), up: false });
-    let wanted: Vec<String> = view(&s.state, &Traffic::default())
+    let wanted: Vec<String> = view(&s.state, s.now, &Traffic::default())
         .links
         .iter()
         .map(|l| format!("{}{} {:?} {:?}", l.from, l.to, l.vlans, l.wanted))
@@ -447,7 +456,7 @@ fn a_taken_port_of_the_model_says_who_asked_and_what_is_free() {
     assert!(s.has(&Effect::ForwardAdd { ticket: None, spec: spec("a", 8080), may_move: false }));
     let outcome = ForwardOutcome::Taken { by: Some("python3 (process 5)".into()), free: Some(8081) };
     s.event(Event::ForwardDone { ticket: None, spec: spec("a", 8080), outcome });
-    let f = &view(&s.state, &Traffic::default()).forwards[0];
+    let f = &view(&s.state, s.now, &Traffic::default()).forwards[0];
     assert!(!f.active);
     assert_eq!(
         f.note,
@@ -470,7 +479,12 @@ fn forwards_are_added_removed_and_come_back_with_their_machine() {
         s.act(Action::ForwardAdd { node: "c".into(), proto: Proto::Tcp, host_port: 40_000, guest_port: 80 });
     assert!(matches!(again, Some(Response::Error { .. })), "one port leads to one place");
     s.exited("b", 137, None);
-    assert!(view(&s.state, &Traffic::default()).forwards.iter().any(|f| f.host_port == 40_000 && !f.active));
+    assert!(
+        view(&s.state, s.now, &Traffic::default())
+            .forwards
+            .iter()
+            .any(|f| f.host_port == 40_000 && !f.active)
+    );
     s.node("b", NodeVerb::Start);
     s.event(Event::Started { node: "b".into(), pid: 9 });
     s.event(Event::MonitorUp { node: "b".into() });
@@ -503,7 +517,7 @@ fn a_default_moves_without_a_complaint() {
         spec: spec("a", 8080),
         outcome: ForwardOutcome::Listens(8081),
     });
-    let f = &view(&s.state, &Traffic::default()).forwards[0];
+    let f = &view(&s.state, s.now, &Traffic::default()).forwards[0];
     assert_eq!((f.active, f.host_port, f.note.as_str()), (true, 8081, "8080 is taken; 8081 took its place"));
 }
 
@@ -516,11 +530,11 @@ fn a_session_is_taken_over_as_it_was() {
         spec: spec("a", 8080),
         outcome: ForwardOutcome::Listens(8080),
     });
-    let before = view(&s.state, &Traffic::default());
+    let before = view(&s.state, s.now, &Traffic::default());
     let text = serde_json::to_string(&s.state.save()).unwrap();
     let alive = ["a", "b", "c"].map(|n| (n.to_owned(), Alive::Yes { pid: 7 })).into();
     let state = State::restore(serde_json::from_str(&text).unwrap(), &alive);
-    let after = view(&state, &Traffic::default());
+    let after = view(&state, s.now, &Traffic::default());
     assert_eq!((after.links, after.forwards, after.phase), (before.links, before.forwards, before.phase));
     assert!(after.nodes.iter().all(|n| n.state == NodeState::Up));
     // One of them did not survive: the driver tells, and it counts as a crash.
@@ -537,7 +551,7 @@ fn the_log_is_bounded_and_carries_command_lines() {
         s.link(cut("a", "b"));
         s.link(Action::HealAll);
     }
-    let view = view(&s.state, &Traffic::default());
+    let view = view(&s.state, s.now, &Traffic::default());
     assert_eq!(view.log.len(), 200);
     assert_eq!(view.log[199].cli.as_deref(), Some("diorama link heal --all"));
     assert_eq!(s.state.undo.len(), 100);
@@ -567,6 +581,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         (node(), any::<u32>()).prop_map(|(node, bytes)| Event::Printed { node, bytes: bytes.into() }),
         (any::<bool>(), 0..90_u32).prop_map(|(power, timeout)| Event::Down { ticket: None, power, timeout }),
         Just(Event::Ready),
+        Just(Event::PreparingEnded),
     ]
 }
 
@@ -595,7 +610,7 @@ proptest! {
             prop_assert!(!(ran && asked_off && s.at("a") == NodeState::Crashed));
             // The end comes only when nothing runs.
             if s.finished().is_some() {
-                prop_assert!(s.state.machines.values().all(|m| !m.runs()));
+                prop_assert!(!s.state.preparing && s.state.machines.values().all(|m| !m.runs()));
             }
             // Nothing is started once the session ends.
             if s.state.phase == Phase::Stopping {

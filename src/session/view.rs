@@ -39,8 +39,11 @@ pub struct TrafficLink {
     pub seen: Seen,
 }
 
+/// How long the first boot of a machine is guessed to take when nothing is known, in milliseconds.
+const FIRST_BOOT: u64 = 20_000;
+
 /// Makes the view.
-pub fn view(state: &State, traffic: &Traffic) -> View {
+pub fn view(state: &State, now: u64, traffic: &Traffic) -> View {
     let network = state.manifest.as_ref().map(|m| &m.network);
     View {
         revision: state.revision,
@@ -51,7 +54,7 @@ pub fn view(state: &State, traffic: &Traffic) -> View {
         system_why: state.system_why.clone(),
         phase: state.phase.clone(),
         accelerator: state.accelerator.clone(),
-        nodes: state.machines.iter().map(|(name, m)| node(state, traffic, name, m)).collect(),
+        nodes: state.machines.iter().map(|(name, m)| node(state, now, traffic, name, m)).collect(),
         links: links(state, traffic),
         forwards: state.forwards.iter().map(forward).collect(),
         faults: state.faults.count(),
@@ -61,12 +64,22 @@ pub fn view(state: &State, traffic: &Traffic) -> View {
     }
 }
 
-fn node(state: &State, traffic: &Traffic, name: &str, m: &Machine) -> NodeView {
+/// How far a machine is: while it boots, by the time that its latest boot took.
+fn progress(state: &State, now: u64, name: &str, m: &Machine) -> Option<u8> {
+    let started = m.started.filter(|_| m.state == NodeState::Booting);
+    let Some(started) = started else { return m.progress };
+    let usual = state.usual_boots.get(name).or(state.usual_boots.values().max());
+    let part = now.saturating_sub(started).saturating_mul(100) / usual.copied().unwrap_or(FIRST_BOOT).max(1);
+    // A boot that takes longer than the last one did is not done before its prompt is seen.
+    Some(u8::try_from(part.min(99)).unwrap_or(99))
+}
+
+fn node(state: &State, now: u64, traffic: &Traffic, name: &str, m: &Machine) -> NodeView {
     let model = state.node(name);
     NodeView {
         name: name.into(),
         state: m.state,
-        progress: m.progress,
+        progress: progress(state, now, name, m),
         doing: m.doing.clone(),
         pid: m.pid,
         boot_ms: m.boot_ms,

@@ -5,6 +5,7 @@
 
 mod environment;
 mod faults;
+mod interrupts;
 mod refusals;
 mod scripts;
 mod sessions;
