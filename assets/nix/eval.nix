@@ -31,7 +31,8 @@ let
   # The sets of packages that the lock does not cover, each once.
   missing =
     if guest.name != "debian" then [ ]
-    else guest.missingSets (map (n: network.configs.${n}.system.build.requiredPackages) network.names);
+    else guest.missingSets (map (n: network.configs.${n}.system.build.requiredPackages) network.names
+      ++ guest.toolSetsOf (builtins.attrValues network.configs));
 in
 builtins.seq network.sane {
   version = 1;

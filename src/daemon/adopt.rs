@@ -38,13 +38,18 @@ pub(super) fn launch(
     paths.make()?;
     bound_log(&paths.console_log());
     if let Some(state) = &config.node.state_disk {
-        let prepared = disk::prepare(&paths.state_disk(), state.size, fresh).map_err(anyhow::Error::from)?;
+        let base = match &config.node.boot {
+            Boot::Disk { image, format } => Some(disk::Base { image, format: *format }),
+            Boot::Direct { .. } | Boot::Script { .. } => None,
+        };
+        let prepared =
+            disk::prepare(&paths.state_disk(), state.size, base, fresh).map_err(anyhow::Error::from)?;
         log::line(&format!("{name}: state disk {prepared:?}"));
     }
     let sockets = SocketPaths::from(paths);
     let accel = found.choice.accel;
     match &config.node.boot {
-        Boot::Direct { .. } => {
+        Boot::Direct { .. } | Boot::Disk { .. } => {
             let words = command_line(&config, &sockets, accel, &found.qemu.features);
             Ok(process::spawn(paths, &found.qemu.program, &words)?)
         }

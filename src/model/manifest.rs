@@ -139,6 +139,15 @@ pub enum Boot {
         #[serde(default)]
         kernel_params: Vec<String>,
     },
+    /// The BIOS starts the boot loader of the state disk, which begins as a copy of an image
+    /// (`virtualisation.useBootLoader`): a machine that is installed, as a host is.
+    Disk {
+        /// The image; it is never written to.
+        image: PathBuf,
+        /// The image's format.
+        #[serde(default)]
+        format: DriveFormat,
+    },
     /// A start script made by NixOS (`system.build.vm`), which honours the QEMU_* variables.
     Script {
         /// The `run-NAME-vm` script.
@@ -184,6 +193,15 @@ pub enum DriveFormat {
     Raw,
     /// QEMU's copy-on-write format.
     Qcow2,
+}
+
+impl std::fmt::Display for DriveFormat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Raw => "raw",
+            Self::Qcow2 => "qcow2",
+        })
+    }
 }
 
 /// One network interface of a machine.

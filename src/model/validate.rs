@@ -123,6 +123,13 @@ fn check_node(out: &mut Problems, name: &str, node: &Node, macs: &mut BTreeMap<(
             check_path(out, at(".boot.kernel"), kernel);
             check_path(out, at(".boot.initrd"), initrd);
         }
+        Boot::Disk { image, .. } => {
+            check_path(out, at(".boot.image"), image);
+            if node.state_disk.is_none() {
+                let what = "missing; a machine that boots from a disk needs one, such as {\"size\": 4096}";
+                out.add(at(".stateDisk"), what.into());
+            }
+        }
         Boot::Script { script } => check_path(out, at(".boot.script"), script),
     }
     for (i, drive) in node.drives.iter().enumerate() {

@@ -22,14 +22,11 @@ pub fn files(manifest: &Manifest) -> Vec<Problem> {
                 check("boot.kernel", kernel, Kind::Kernel);
                 check("boot.initrd", initrd, Kind::Initrd);
             }
+            Boot::Disk { image, format } => check("boot.image", image, Kind::of(*format)),
             Boot::Script { script } => check("boot.script", script, Kind::Program),
         }
         for (i, drive) in node.drives.iter().enumerate() {
-            let kind = match drive.format {
-                DriveFormat::Qcow2 => Kind::Qcow2,
-                DriveFormat::Raw => Kind::Data,
-            };
-            check(&format!("drives[{i}].file"), &drive.file, kind);
+            check(&format!("drives[{i}].file"), &drive.file, Kind::of(drive.format));
             if !drive.read_only && drive.file.is_file() && !writable(&drive.file) {
                 check(&format!("drives[{i}].file"), &drive.file, Kind::Writable);
             }
@@ -46,6 +43,15 @@ enum Kind {
     Qcow2,
     Data,
     Writable,
+}
+
+impl Kind {
+    fn of(format: DriveFormat) -> Self {
+        match format {
+            DriveFormat::Qcow2 => Self::Qcow2,
+            DriveFormat::Raw => Self::Data,
+        }
+    }
 }
 
 fn writable(path: &Path) -> bool {

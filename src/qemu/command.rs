@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use crate::model::{Boot, DriveFormat, Interface, Manifest, Node, ShellKind};
+use crate::model::{Boot, Interface, Manifest, Node, ShellKind};
 use crate::paths::NodePaths;
 
 use super::features::{Accel, Features};
@@ -198,10 +198,7 @@ pub(super) fn disks(line: &mut Line, node: &Node, state_disk: &Path) {
         line.opt("-device", Opt::new("virtio-blk-pci,drive=state,serial=state"));
     }
     for (i, drive) in node.drives.iter().enumerate() {
-        let format = match drive.format {
-            DriveFormat::Raw => "raw",
-            DriveFormat::Qcow2 => "qcow2",
-        };
+        let format = drive.format;
         let access = if drive.read_only { "read-only=on" } else { "cache=unsafe,discard=unmap" };
         line.opt(
             "-drive",

@@ -2,11 +2,14 @@
 //!
 //! Invariant: an image that is there is never made smaller and never discarded unless asked for.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
+
+use crate::model::DriveFormat;
 
 /// Why a state disk cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -55,11 +58,20 @@ pub enum Prepared {
 
 const MIB: u64 = 1 << 20;
 
+/// What a new state disk begins as: only what the machine changes is in its own file.
+#[derive(Debug, Clone, Copy)]
+pub struct Base<'a> {
+    /// The image.
+    pub image: &'a Path,
+    /// Its format.
+    pub format: DriveFormat,
+}
+
 /// Makes sure that a state disk of a size (in MiB) is there. `fresh` discards an old one.
 ///
 /// # Errors
 /// When the image cannot be made or grown, or is not an image.
-pub fn prepare(path: &Path, size: u64, fresh: bool) -> Result<Prepared, DiskError> {
+pub fn prepare(path: &Path, size: u64, base: Option<Base<'_>>, fresh: bool) -> Result<Prepared, DiskError> {
     if fresh {
         match fs::remove_file(path) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
@@ -71,19 +83,7 @@ pub fn prepare(path: &Path, size: u64, fresh: bool) -> Result<Prepared, DiskErro
     if !path.exists() {
         // Beside and renamed: a full disk or an interruption leaves no half-made image behind.
         let partial = path.with_extension("qcow2.new");
-        let made = image(
-            path,
-            &[
-                "create".as_ref(),
-                "-q".as_ref(),
-                "-f".as_ref(),
-                "qcow2".as_ref(),
-                "--".as_ref(),
-                partial.as_os_str(),
-                format!("{size}M").as_ref(),
-            ],
-        );
-        let done = made.and_then(|_| {
+        let done = create(path, &partial, size, base).and_then(|_| {
             fs::rename(&partial, path)
                 .map_err(|e| DiskError::Failed { path: path.into(), what: e.to_string() })
         });
@@ -92,22 +92,17 @@ pub fn prepare(path: &Path, size: u64, fresh: bool) -> Result<Prepared, DiskErro
         }
         return done.map(|()| Prepared::Created);
     }
-    let info = image(
-        path,
-        &[
-            "info".as_ref(),
-            "--output=json".as_ref(),
-            "--force-share".as_ref(),
-            "-f".as_ref(),
-            "qcow2".as_ref(),
-            "--".as_ref(),
-            path.as_os_str(),
-        ],
-    )?;
-    let bytes = serde_json::from_str::<Value>(&info)
-        .ok()
-        .and_then(|v| v.get("virtual-size").and_then(Value::as_u64))
-        .ok_or_else(|| DiskError::Failed { path: path.into(), what: "its size is not known".into() })?;
+    let info = info(path, DriveFormat::Qcow2)?;
+    if let Some(below) = info.get("full-backing-filename").and_then(Value::as_str)
+        && !Path::new(below).exists()
+    {
+        let what = format!(
+            "the image it began as, {below}, is gone, and with it what the machine never changed; \
+             begin anew with --fresh"
+        );
+        return Err(DiskError::Failed { path: path.into(), what });
+    }
+    let bytes = virtual_size(path, &info)?;
     if bytes == size * MIB {
         return Ok(Prepared::Kept);
     }
@@ -127,6 +122,42 @@ pub fn prepare(path: &Path, size: u64, fresh: bool) -> Result<Prepared, DiskErro
         ],
     )?;
     Ok(Prepared::Grown { from: bytes / MIB })
+}
+
+/// Makes an image. One that begins as another is never smaller than that.
+fn create(path: &Path, partial: &Path, size: u64, base: Option<Base<'_>>) -> Result<String, DiskError> {
+    let mut bytes = size * MIB;
+    let mut args: Vec<OsString> = ["create", "-q", "-f", "qcow2"].map(Into::into).into();
+    if let Some(base) = base {
+        bytes = bytes.max(virtual_size(base.image, &info(base.image, base.format)?)?);
+        args.extend(["-F".into(), base.format.to_string().into(), "-b".into(), base.image.into()]);
+    }
+    args.extend(["--".into(), partial.into(), bytes.to_string().into()]);
+    image(path, &args.iter().map(OsString::as_os_str).collect::<Vec<_>>())
+}
+
+fn info(path: &Path, format: DriveFormat) -> Result<Value, DiskError> {
+    let format = format.to_string();
+    let info = image(
+        path,
+        &[
+            "info".as_ref(),
+            "--output=json".as_ref(),
+            "--force-share".as_ref(),
+            "-f".as_ref(),
+            format.as_ref(),
+            "--".as_ref(),
+            path.as_os_str(),
+        ],
+    )?;
+    serde_json::from_str(&info)
+        .map_err(|e| DiskError::Failed { path: path.into(), what: format!("qemu-img's answer: {e}") })
+}
+
+fn virtual_size(path: &Path, info: &Value) -> Result<u64, DiskError> {
+    info.get("virtual-size")
+        .and_then(Value::as_u64)
+        .ok_or_else(|| DiskError::Failed { path: path.into(), what: "its size is not known".into() })
 }
 
 fn image(path: &Path, args: &[&std::ffi::OsStr]) -> Result<String, DiskError> {
@@ -180,17 +211,35 @@ mod tests {
         }
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("-odd, name.qcow2");
-        assert_eq!(prepare(&path, 64, false).unwrap(), Prepared::Created);
+        assert_eq!(prepare(&path, 64, None, false).unwrap(), Prepared::Created);
         assert!(fs::metadata(&path).unwrap().len() < MIB, "sparse");
-        assert_eq!(prepare(&path, 64, false).unwrap(), Prepared::Kept);
-        assert_eq!(prepare(&path, 128, false).unwrap(), Prepared::Grown { from: 64 });
-        assert_eq!(prepare(&path, 64, false).unwrap(), Prepared::Larger { size: 128 });
-        assert_eq!(prepare(&path, 64, true).unwrap(), Prepared::Created);
+        assert_eq!(prepare(&path, 64, None, false).unwrap(), Prepared::Kept);
+        assert_eq!(prepare(&path, 128, None, false).unwrap(), Prepared::Grown { from: 64 });
+        assert_eq!(prepare(&path, 64, None, false).unwrap(), Prepared::Larger { size: 128 });
+        assert_eq!(prepare(&path, 64, None, true).unwrap(), Prepared::Created);
         fs::write(&path, "not an image").unwrap();
-        let error = prepare(&path, 64, false).unwrap_err().to_string();
+        let error = prepare(&path, 64, None, false).unwrap_err().to_string();
         assert!(error.contains("qcow2"), "{error}");
         let nowhere = dir.path().join("missing/disk.qcow2");
-        assert!(prepare(&nowhere, 64, false).unwrap_err().to_string().contains("No such file"));
+        assert!(prepare(&nowhere, 64, None, false).unwrap_err().to_string().contains("No such file"));
+    }
+
+    #[test]
+    fn a_disk_that_begins_as_an_image_needs_it_to_stay() {
+        if !has_tool() {
+            eprintln!("skipped: qemu-img is not installed");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let (below, path) = (dir.path().join("image.qcow2"), dir.path().join("state.qcow2"));
+        prepare(&below, 96, None, false).unwrap();
+        let base = Some(Base { image: &below, format: DriveFormat::Qcow2 });
+        assert_eq!(prepare(&path, 64, base, false).unwrap(), Prepared::Created);
+        let larger = prepare(&path, 64, base, false).unwrap();
+        assert_eq!(larger, Prepared::Larger { size: 96 }, "never smaller than the image");
+        fs::remove_file(&below).unwrap();
+        let error = prepare(&path, 64, base, false).unwrap_err().to_string();
+        assert!(error.contains("image.qcow2") && error.contains("--fresh"), "{error}");
     }
 
     #[test]

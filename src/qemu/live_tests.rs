@@ -53,7 +53,7 @@ fn start(dir: &Path, qemu: &Qemu, memory: u32) -> (NodePaths, process::Process) 
     node.make().unwrap();
     let manifest = manifest(dir, memory);
     let config = NodeConfig::of(&manifest, "web").unwrap();
-    disk::prepare(&node.state_disk(), 64, false).unwrap();
+    disk::prepare(&node.state_disk(), 64, None, false).unwrap();
     let words = command_line(&config, &SocketPaths::from(&node), Accel::Tcg, &qemu.features);
     let process = process::spawn(&node, &qemu.program, &words).unwrap();
     (node, process)

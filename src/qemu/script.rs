@@ -41,12 +41,19 @@ pub fn run_script(config: &NodeConfig<'_>, state_disk: &Path, accel: Accel, qemu
     }
     let _ = writeln!(out, "QEMU=${{QEMU:-{}}}", quoted(&qemu.program.to_string_lossy()));
     if let Some(disk) = &node.state_disk {
+        let base = match &node.boot {
+            Boot::Disk { image, format } => {
+                format!("-F {format} -b {} ", quoted(&image.to_string_lossy()))
+            }
+            Boot::Direct { .. } | Boot::Script { .. } => String::new(),
+        };
         let _ = writeln!(
             out,
             "DISK=${{DISK:-{}}}\n\n\
              # The disk that keeps the machine's state is made when it is not there.\n\
-             [ -e \"$DISK\" ] || qemu-img create -q -f qcow2 \"$DISK\" {}M",
+             [ -e \"$DISK\" ] || qemu-img create -q -f qcow2 {}\"$DISK\" {}M",
             quoted(&state_disk.to_string_lossy()),
+            base,
             disk.size
         );
     }
@@ -286,7 +293,7 @@ pub fn user_netdev(config: &NodeConfig<'_>) -> Option<String> {
         Interface::Vlan { .. } => None,
     });
     match config.node.boot {
-        Boot::Direct { .. } => name,
+        Boot::Direct { .. } | Boot::Disk { .. } => name,
         Boot::Script { .. } => name.map(|_| "user.0".to_owned()),
     }
 }

@@ -1,6 +1,6 @@
 # The bundled guest system: Debian's packages as derivations, and the modules of a machine made of them.
 #
-#   import ./. { lib; lock; mirrors; system; } → { pkgs; baseModules; missingSets; }
+#   import ./. { lib; lock; mirrors; system; } → { pkgs; baseModules; missingSets; imageTools; }
 #
 # `lock` is the parsed lock file or null; `mirrors` is { repositories = { LABEL = "URI/"; }; names = FILE or
 # null; }, what the machine's apt sources offer: where each repository is fetched from, and a JSON list of all
@@ -28,7 +28,7 @@ let
   };
 in
 {
-  inherit (packages) pkgs missingSets;
+  inherit (packages) pkgs missingSets imageTools;
   baseModules = [
     { _module.args = { diorama = { inherit build packages; inherit (packages) pkgs; }; }; }
   ] ++ import ../modules;

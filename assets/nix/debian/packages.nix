@@ -64,6 +64,8 @@ rec {
     "libpam-modules" "libpam-runtime" "login" "lz4" "mawk" "mount" "nano" "ncurses-base" "ncurses-bin" "netbase"
     "passwd" "perl-base" "procps" "sed" "systemd" "systemd-sysv" "tar" "tzdata" "udev" "util-linux"
   ];
+  # Packages that make a disk bootable; nothing of them is on the disk but the boot loader.
+  imageTools = [ "grub-common" "grub-pc-bin" ];
   kernelPackages = [ "linux-image-cloud-amd64" "linux-image-amd64" ];
 
   # The root packages of the shared image below a machine with these root packages.

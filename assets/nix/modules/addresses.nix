@@ -4,17 +4,20 @@ let
   inherit (lib) mkOption types;
   topology = import ../lib/topology.nix lib;
   number = config.virtualisation.test.nodeNumber;
-  assigned = builtins.filter (i: i.assignIP) config.virtualisation.allInterfaces;
+  virtual = config.virtualisation.virtualNetwork;
+  assigned = if virtual then builtins.filter (i: i.assignIP) config.virtualisation.allInterfaces else [ ];
 
   addressesOn = node: family: interface:
     map (a: a.address) (node.networking.interfaces.${interface.name} or { ipv4.addresses = [ ]; ipv6.addresses = [ ]; }).${family}.addresses;
   # A machine's addresses of one family, those on networks that `viewer` is on first.
-  addressesSeen = viewer: node: family:
+  addressesSeen = viewer: node: family: if !virtual then hosts.addressesSeen viewer node family else
     let
       vlans = map (i: i.vlan) viewer.virtualisation.allInterfaces;
       parts = lib.partition (i: builtins.elem i.vlan vlans) node.virtualisation.allInterfaces;
     in
     lib.concatMap (addressesOn node family) (parts.right ++ parts.wrong);
+  # Hosts are wherever their own modules say.
+  hosts = import ../lib/host-addresses.nix lib (builtins.attrValues nodes);
   primary = family: let all = addressesSeen config config family; in if all == [ ] then "" else builtins.head all;
 
   namesOf = node:
@@ -27,7 +30,7 @@ let
     (builtins.attrValues nodes);
 
   # The kernel calls the interfaces eth1, eth2 … in the order of their devices; the model may call them otherwise.
-  renamed = builtins.filter (r: r.from != r.to)
+  renamed = if !virtual then [ ] else builtins.filter (r: r.from != r.to)
     (lib.imap1 (i: interface: { from = "eth${toString i}"; to = interface.name; number = toString i; }) config.virtualisation.allInterfaces);
   # By way of names nobody has, so that two may trade theirs.
   renaming = lib.concatMapStrings (r: "link set ${r.from} name renamed${r.number}\n") renamed
@@ -73,13 +76,16 @@ in
         ipv4.addresses = lib.mkDefault [{ address = topology.address4 i.vlan number; prefixLength = 24; }];
         ipv6.addresses = lib.mkDefault [{ address = topology.address6 i.vlan number; prefixLength = 64; }];
       })
-      assigned ++ lib.optional config.virtualisation.clone (lib.nameValuePair "eth0" {
+      assigned ++ lib.optional virtual (lib.nameValuePair "eth0" {
         # QEMU's user-mode network gives every machine the same addresses; asking for them by DHCP takes seconds.
         ipv4.addresses = lib.mkDefault [{ address = "10.0.2.15"; prefixLength = 24; }];
       }));
-    defaultGateway = lib.mkIf config.virtualisation.clone (lib.mkDefault "10.0.2.2");
-    nameservers = lib.mkIf (config.virtualisation.clone && !config.virtualisation.restrictNetwork) (lib.mkDefault [ "10.0.2.3" ]);
-    primaryIPAddress = primary "ipv4";
+    defaultGateway = lib.mkIf virtual (lib.mkDefault "10.0.2.2");
+    nameservers = lib.mkIf (virtual && !config.virtualisation.restrictNetwork) (lib.mkDefault [ "10.0.2.3" ]);
+    primaryIPAddress = let address = primary "ipv4"; in
+      if address == "" && !virtual
+      then throw "node ${config.virtualisation.test.nodeName}: something in the model asks for its address (networking.primaryIPAddress), and as a host it has none that the model knows: give it one in networking.interfaces.NAME.ipv4.addresses, in its module or in the infrastructure's"
+      else address;
     primaryIPv6Address = primary "ipv6";
     ipAddress = config.networking.primaryIPAddress;
     extraHosts = lib.concatStrings (hostLines "ipv4" ++ hostLines "ipv6");

@@ -27,14 +27,15 @@ in
       type = types.listOf types.str;
       default = [
         "virtio_pci" "virtio_blk" "virtio_net" "virtio_console" "virtio_rng" "ext4" "erofs" "overlay" "button" "evdev" "autofs4"
-      ];
+      ] ++ lib.optionals (!config.virtualisation.clone) [ "sd_mod" "virtio_scsi" "ahci" "ata_piix" "nvme" ];
       internal = true;
       description = "Modules that the initial ramdisk loads.";
     };
   };
 
   config = {
-    boot.kernelParams = [
+    # Without udev the interfaces keep the kernel's names, on a host as in a clone.
+    boot.kernelParams = if !config.virtualisation.clone then [ "console=tty0" "console=ttyS0,115200" "quiet" "panic=30" "net.ifnames=0" ] else [
       "console=ttyS0"
       "quiet"
       "panic=-1"
@@ -80,6 +81,7 @@ in
         before = [ "sysinit.target" "shutdown.target" ];
         conflicts = [ "shutdown.target" ];
         unitConfig.DefaultDependencies = false;
+        restartTriggers = [ config.environment.etc."sysctl.d/60-diorama.conf".source ];
         serviceConfig = {
           Type = "oneshot";
           RemainAfterExit = true;

@@ -12,6 +12,7 @@
   ./login.nix
   ./locale.nix
   ./clone.nix
+  ./host.nix
   ./services/cron.nix
   ./services/dnsmasq.nix
   ./services/haproxy.nix

@@ -27,24 +27,40 @@ let
   }));
 
   interfaces = builtins.attrValues cfg.interfaces;
-  dynamic = builtins.filter (interface: interface.useDHCP == true) interfaces;
+  # A host of which nothing is known asks for an address.
+  unknown = !config.virtualisation.clone
+    && lib.all (interface: interface.ipv4.addresses == [ ] && interface.ipv6.addresses == [ ] && interface.useDHCP != true) interfaces;
+  dynamic = builtins.filter (interface: interface.useDHCP == true) interfaces ++ lib.optional unknown { name = "eth0"; };
 
   # One `ip -batch` for everything: each process costs time in an emulated machine.
   batch = lib.concatStrings ([ "link set lo up\n" ]
     ++ map (interface: lib.concatStrings (
       lib.optional (interface.macAddress != null) "link set ${interface.name} address ${interface.macAddress}\n"
       ++ lib.optional (interface.mtu != null) "link set ${interface.name} mtu ${toString interface.mtu}\n"
-      ++ map (a: "addr add ${a.address}/${toString a.prefixLength} brd + dev ${interface.name}\n") interface.ipv4.addresses
-      ++ map (a: "addr add ${a.address}/${toString a.prefixLength} dev ${interface.name} nodad\n") interface.ipv6.addresses
+      ++ map (a: "addr replace ${a.address}/${toString a.prefixLength} brd + dev ${interface.name}\n") interface.ipv4.addresses
+      ++ map (a: "addr replace ${a.address}/${toString a.prefixLength} dev ${interface.name} nodad\n") interface.ipv6.addresses
       ++ [ "link set ${interface.name} up\n" ]
       ++ map (routeLine interface.name) interface.ipv4.routes
       ++ map (routeLine interface.name) interface.ipv6.routes)) interfaces
     ++ gatewayLine "default" cfg.defaultGateway
     ++ gatewayLine "::/0" cfg.defaultGateway6);
   routeLine = name: r:
-    "route add ${r.address}/${toString r.prefixLength} ${lib.optionalString (r.via != null) "via ${r.via} "}dev ${name}\n";
+    "route replace ${r.address}/${toString r.prefixLength} ${lib.optionalString (r.via != null) "via ${r.via} "}dev ${name}\n";
   gatewayLine = all: g: lib.optional (g != null)
-    "route add ${all} via ${g.address}${lib.optionalString (g.interface != null) " dev ${g.interface}"}${lib.optionalString (g.metric != null) " metric ${toString g.metric}"}\n";
+    "route replace ${all} via ${g.address}${lib.optionalString (g.interface != null) " dev ${g.interface}"}${lib.optionalString (g.metric != null) " metric ${toString g.metric}"}\n";
+
+  leave = ''
+    #!/bin/sh
+    old=/run/diorama/network.batch
+    new=/etc/network/setup.batch
+    if [ -e "$old" ]; then
+      grep -E '^(addr|route) replace ' "$old" | while read -r kind _ words; do
+        grep -qxF "$kind replace $words" "$new" || ip $kind del $(echo "$words" | sed 's/ brd +//; s/ nodad$//') || true
+      done
+    fi
+    mkdir -p /run/diorama
+    cp "$new" "$old"
+  '';
 
   # What busybox's DHCP client calls with the lease in its environment.
   lease = build.writeScript "dhcp-lease" ''
@@ -158,6 +174,9 @@ in
           Type = "oneshot";
           RemainAfterExit = true;
           ExecStart = "/usr/sbin/ip -force -batch /etc/network/setup.batch";
+        } // lib.optionalAttrs (!config.virtualisation.clone) {
+          # At a live switch: what the last configuration had and this one has not goes, and nothing else is touched.
+          ExecStartPre = "${build.writeScript "network-leave" leave}";
         } // lib.optionalAttrs (cfg.localCommands != "") {
           ExecStartPost = "${build.writeScript "network-local-commands" "#!/bin/bash\n${cfg.localCommands}"}";
         };
@@ -168,6 +187,8 @@ in
         wantedBy = [ "multi-user.target" ];
         after = [ "network-setup.service" ];
         before = [ "network-online.target" ];
+        # Restarted, it would let go of the address that the switch itself may come through.
+        restartIfChanged = false;
         serviceConfig = {
           ExecStart = "/usr/bin/busybox udhcpc -f -i ${interface.name} -t 5 -T 2 -S -s ${lease}";
           Restart = "always";

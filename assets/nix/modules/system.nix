@@ -92,6 +92,8 @@ in
         toplevel = mkOption { type = types.package; description = "The complete system."; };
         kernel = mkOption { type = types.package; description = "The kernel, as { outPath }; the file is `kernel` in it."; };
         initrd = mkOption { type = types.package; description = "The initial ramdisk; the file is `initrd` in it."; };
+        packages = mkOption { type = types.listOf types.str; internal = true; description = "Names of all Debian packages that the machine has."; };
+        kernelPackage = mkOption { type = types.str; internal = true; description = "The Debian package that holds the kernel."; };
         images = mkOption { type = types.listOf types.unspecified; description = "Disk images attached to the machine, as { file; serial; }."; };
       };
     };
@@ -109,7 +111,10 @@ in
 
       toplevel =
         if failed != [ ] then throw "\nFailed assertions:\n${lib.concatMapStrings (message: "- ${message}\n") failed}"
-        else toplevel // { inherit layers; };
+        else if config.virtualisation.clone then toplevel // { inherit layers; }
+        else config.system.build.host;
+      packages = closure;
+      kernelPackage = kernelPackage;
 
       kernel = build.run "kernel" ../debian/builders/kernel.sh {
         linux = packages.unpacked.${kernelPackage};
@@ -121,7 +126,7 @@ in
       initrd = build.run "initrd" ../debian/builders/initrd.sh {
         linux = packages.unpacked.${kernelPackage};
         busybox = packages.unpacked.busybox-static;
-        init = ../../guest/init.sh;
+        init = if config.virtualisation.clone then ../../guest/init.sh else ../../guest/host-init.sh;
         newc = ../debian/builders/newc.pl;
         modules = config.boot.initrd.availableKernelModules;
       };
@@ -139,7 +144,8 @@ in
       ];
     };
 
-    boot.kernelParams = [
+    # A host's boot loader knows which system it starts.
+    boot.kernelParams = lib.mkIf config.virtualisation.clone [
       "diorama.system=${builtins.unsafeDiscardStringContext "${toplevel}"}"
       "diorama.store=${builtins.storeDir}"
       "diorama.layers=${toString (builtins.length layers)}"

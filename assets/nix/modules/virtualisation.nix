@@ -26,6 +26,17 @@ in
       default = 4096;
       description = "Size in MiB of the sparse disk that keeps the machine's state; null gives it none.";
     };
+    useBootLoader = mkOption {
+      type = types.bool;
+      default = false;
+      description = "Whether the machine starts from a disk of its own, through its BIOS and boot loader, as the host does that it stands for; it has then none of what opens a clone.";
+    };
+    virtualNetwork = mkOption {
+      type = types.bool;
+      default = true;
+      internal = true;
+      description = "Whether the machine is on the virtual networks, whose addresses follow from the model.";
+    };
     graphics = mkOption { type = types.bool; default = false; description = "Whether the machine has a display."; };
     restrictNetwork = mkOption { type = types.bool; default = false; description = "Whether eth0 leads nowhere but to forwarded ports."; };
     qemu.options = mkOption { type = types.listOf types.str; default = [ ]; example = [ "-device virtio-rng-pci" ]; description = "Further arguments for QEMU; each is split into words at blanks."; };

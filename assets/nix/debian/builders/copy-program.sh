@@ -1,0 +1,3 @@
+# Copies one program to $out.
+cp "$source" "$out"
+chmod 755 "$out"

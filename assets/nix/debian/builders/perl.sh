@@ -1,0 +1,2 @@
+# Runs a builder that is written in Perl.
+exec perl "$program"
