@@ -33,6 +33,7 @@ mod ls;
 mod man;
 mod node;
 mod plain;
+mod report;
 mod schema;
 pub mod setup;
 mod terminal;
@@ -86,6 +87,7 @@ pub struct Global {
 pub enum Verb {
     Up(up::Args),
     Test(test::Args),
+    Report(report::Args),
     Attach(attach::Args),
     Ls(ls::Args),
     Down(down::Args),
@@ -138,6 +140,7 @@ async fn run(cli: Cli) -> Outcome {
     match cli.verb {
         Verb::Up(args) => up::run(args, global).await,
         Verb::Test(args) => test::run(args, global).await,
+        Verb::Report(args) => report::run(&args, global),
         Verb::Attach(args) => attach::run(args, global).await,
         Verb::Ls(args) => ls::run(args, global).await,
         Verb::Down(args) => down::run(args, global).await,

@@ -5,26 +5,72 @@
 
 use std::fmt::Write as _;
 
-use super::report::{Case, Outcome, Report};
+use super::report::{Outcome, Report};
 
-/// The XML text.
+/// The XML text of a run.
 pub fn junit(report: &Report) -> String {
-    let cases: Vec<&Case> = report.cases.iter().chain(&report.script).collect();
-    let count = |o: Outcome| cases.iter().filter(|c| c.outcome == o).count();
-    let suite = if report.network.is_empty() { "network" } else { &report.network };
-    let counts = format!(
-        "tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\" time=\"{:.3}\"",
-        cases.len(),
-        count(Outcome::Failed),
-        count(Outcome::Error),
-        count(Outcome::Skipped),
-        report.script.as_ref().map_or(0.0, |s| s.seconds),
-    );
-    let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
+    junit_of_all([(String::new(), report)])
+}
+
+/// The XML text of several runs, a suite each; a name that is not empty tells its suite from the others.
+pub fn junit_of_all<'a>(runs: impl IntoIterator<Item = (String, &'a Report)>) -> String {
+    let mut all = Counts::default();
+    let mut suites = String::new();
+    for (name, report) in runs {
+        let network = if report.network.is_empty() { "network" } else { &report.network };
+        let name = if name.is_empty() { network.to_owned() } else { format!("{network} {name}") };
+        all.add(suite(&name, report, &mut suites));
+    }
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites {}>\n{suites}</testsuites>\n",
+        all.attributes()
+    )
+}
+
+/// What a suite's attributes say.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    tests: usize,
+    failures: usize,
+    errors: usize,
+    skipped: usize,
+    seconds: f64,
+}
+
+impl Counts {
+    fn of(report: &Report) -> Self {
+        let cases = || report.cases.iter().chain(&report.script);
+        let count = |o: Outcome| cases().filter(|c| c.outcome == o).count();
+        Self {
+            tests: cases().count(),
+            failures: count(Outcome::Failed),
+            errors: count(Outcome::Error),
+            skipped: count(Outcome::Skipped),
+            seconds: report.script.as_ref().map_or(0.0, |s| s.seconds),
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.tests += other.tests;
+        self.failures += other.failures;
+        self.errors += other.errors;
+        self.skipped += other.skipped;
+        self.seconds += other.seconds;
+    }
+
+    fn attributes(self) -> String {
+        format!(
+            "tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\" time=\"{:.3}\"",
+            self.tests, self.failures, self.errors, self.skipped, self.seconds
+        )
+    }
+}
+
+fn suite(suite: &str, report: &Report, out: &mut String) -> Counts {
+    let counts = Counts::of(report);
     // Writing to a string cannot fail.
-    let _ = writeln!(out, "<testsuites {counts}>");
-    let _ = writeln!(out, "  <testsuite name=\"{}\" {counts}>", escape(suite));
-    for case in cases {
+    let _ = writeln!(out, "  <testsuite name=\"{}\" {}>", escape(suite), counts.attributes());
+    for case in report.cases.iter().chain(&report.script) {
         let _ = write!(
             out,
             "    <testcase classname=\"{}\" name=\"{}\" time=\"{:.3}\"",
@@ -57,11 +103,11 @@ pub fn junit(report: &Report) -> String {
     if !report.said.is_empty() {
         let _ = writeln!(out, "    <system-out>{}</system-out>", escape(&report.said));
     }
-    out.push_str("  </testsuite>\n</testsuites>\n");
-    out
+    out.push_str("  </testsuite>\n");
+    counts
 }
 
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -115,5 +161,20 @@ mod tests {
              </testsuite>\n\
              </testsuites>\n"
         );
+    }
+
+    #[test]
+    fn several_runs_are_suites_of_one_report() {
+        let mut good = Report::default();
+        good.take(&json!({"event": "begin", "network": "n"}));
+        good.take(&json!({"event": "script-end", "result": "passed", "at": 2}));
+        let mut bad = good.clone();
+        bad.finish(Some("interrupted"));
+        let xml = junit_of_all([("run 1".to_owned(), &good), ("run 2".to_owned(), &bad)]);
+        assert!(
+            xml.contains("<testsuites tests=\"2\" failures=\"0\" errors=\"1\" skipped=\"0\" time=\"4.000\">")
+        );
+        assert!(xml.contains("<testsuite name=\"n run 2\" tests=\"1\" failures=\"0\" errors=\"1\""), "{xml}");
+        assert_eq!(xml.matches("</testsuite>").count(), 2);
     }
 }

@@ -4,7 +4,7 @@
 //! cli::test ─▶ run: python3 with the driver (assets/python) ◀─ session protocol ─▶ daemon
 //!                │ one socket, the child's standard input: the order goes in, events come out
 //!                ▼
-//!            report (pure) ─▶ junit
+//!            report (pure) ─▶ junit           log.ndjson ─▶ story (pure) ─▶ html
 //! ```
 //!
 //! A script is Python and runs in the machine's own `python3`; what it says of its subtests, commands
@@ -14,10 +14,15 @@
 //! Invariant: nothing here touches a machine; a run that ends in any way leaves no process of the
 //! script behind.
 
+mod html;
 mod junit;
+mod render;
 mod report;
 mod run;
+mod story;
 
-pub use junit::junit;
+pub use html::{Summary, summary_page};
+pub use junit::{junit, junit_of_all};
+pub use render::{LOG, PAGE, find_log, write_page};
 pub use report::{Case, Outcome, Report};
-pub use run::{Ended, Next, Order, Python, Run, find_python};
+pub use run::{Ended, Next, Order, Python, Run, Say, find_python};

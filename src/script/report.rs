@@ -22,7 +22,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    fn parse(word: &str) -> Self {
+    pub(super) fn parse(word: &str) -> Self {
         match word {
             "passed" => Self::Passed,
             "failed" => Self::Failed,

@@ -7,16 +7,18 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serde::Serialize;
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use crate::error::{Error, Result, ResultExt};
 
@@ -28,6 +30,8 @@ const EVENT_MAX: u64 = 8 << 20;
 const GRACE: Duration = Duration::from_secs(20);
 /// How long the last events of a process that has ended may take.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+/// The longest line of what a script prints that is handed on whole.
+const LINE_MAX: u64 = 64 << 10;
 /// Events that may wait for the reader.
 const QUEUE: usize = 1024;
 
@@ -110,6 +114,9 @@ pub struct Order {
     pub keep: bool,
 }
 
+/// Takes a line that a script's process printed.
+pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// A script that runs.
 #[derive(Debug)]
 pub struct Run {
@@ -118,6 +125,8 @@ pub struct Run {
     /// Open as long as we live: its end tells the script that it is alone.
     _order: tokio::net::unix::OwnedWriteHalf,
     events: mpsc::Receiver<Value>,
+    /// What it prints, read by line.
+    printing: JoinSet<()>,
     ended: bool,
 }
 
@@ -140,17 +149,21 @@ pub struct Ended {
 }
 
 impl Run {
-    /// Starts a script with the driver package below `package_dir`.
+    /// Starts a script with the driver package below `package_dir`. What it prints goes to `say`
+    /// line by line, otherwise to where ours goes.
     ///
     /// # Errors
     /// When the process cannot be started.
-    pub async fn start(python: &Python, package_dir: &Path, order: &Order) -> Result<Self> {
+    pub async fn start(python: &Python, package_dir: &Path, order: &Order, say: Option<Say>) -> Result<Self> {
         let (ours, theirs) = StdStream::pair().doing("a socket for the script")?;
         let mut command = Command::new(&python.program);
         // No bytecode: the package lies in a read-only directory.
         command.args(["-B", "-u", "-m", "diorama"]).env("PYTHONPATH", python_path(package_dir));
         command.stdin(Stdio::from(OwnedFd::from(theirs))).process_group(0).kill_on_drop(true);
-        let child = command.spawn().doing(python.program.display())?;
+        if say.is_some() {
+            command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        }
+        let mut child = command.spawn().doing(python.program.display())?;
         drop(command);
         let pid = child.id().and_then(|p| i32::try_from(p).ok());
         let group = Pid::from_raw(pid.ok_or_else(|| Error::new("the script ended before it began"))?);
@@ -177,7 +190,16 @@ impl Run {
                 }
             }
         });
-        Ok(Self { child, group, _order: write, events, ended: false })
+        let mut printing = JoinSet::new();
+        if let Some(say) = say {
+            if let Some(stdout) = child.stdout.take() {
+                printing.spawn(by_line(stdout, say.clone()));
+            }
+            if let Some(stderr) = child.stderr.take() {
+                printing.spawn(by_line(stderr, say));
+            }
+        }
+        Ok(Self { child, group, _order: write, events, printing, ended: false })
     }
 
     /// The next event, or the end.
@@ -227,6 +249,9 @@ impl Run {
         // What the script started and left.
         let _ = killpg(self.group, Signal::SIGKILL);
         self.ended = true;
+        // Nobody holds the other ends of its pipes any more, so this ends at once.
+        let all = async { while self.printing.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(LAST_WORDS, all).await;
         Ok(Ended { code: ExitStatus::code(&status), killed })
     }
 
@@ -240,6 +265,19 @@ impl Drop for Run {
     fn drop(&mut self) {
         if !self.ended {
             let _ = killpg(self.group, Signal::SIGKILL);
+        }
+    }
+}
+
+/// Hands on what is printed, line by line.
+async fn by_line(from: impl AsyncRead + Unpin, say: Say) {
+    let mut reader = BufReader::new(from);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match (&mut reader).take(LINE_MAX).read_until(b'\n', &mut line).await {
+            Ok(1..) => say(String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r'])),
+            _ => return,
         }
     }
 }

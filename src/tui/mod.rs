@@ -32,6 +32,7 @@ mod update;
 mod view;
 
 pub use msg::{Leave, Msg, Req};
+pub use outside::{browse, has_browser};
 pub use run::{Wire, run, run_on};
 pub use state::{State, TuiOptions};
 pub use theme::themes;

@@ -39,9 +39,20 @@ pub(super) fn edit(name: &str, text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn set(variable: &str) -> bool {
+    std::env::var_os(variable).is_some_and(|v| !v.is_empty())
+}
+
+/// Whether there is a browser to be opened.
+pub fn has_browser() -> bool {
+    ["BROWSER", "DISPLAY", "WAYLAND_DISPLAY"].into_iter().any(set)
+}
+
 /// Opens an address in the user's browser; says what to do when there is none.
-pub(super) fn browse(url: &str) -> Result<String, String> {
-    let set = |v: &str| std::env::var_os(v).is_some_and(|v| !v.is_empty());
+///
+/// # Errors
+/// When the browser cannot be started.
+pub fn browse(url: &str) -> Result<String, String> {
     let program = match std::env::var("BROWSER") {
         Ok(b) if !b.trim().is_empty() => b,
         _ if set("DISPLAY") || set("WAYLAND_DISPLAY") => "xdg-open".to_owned(),

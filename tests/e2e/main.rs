@@ -8,4 +8,5 @@ mod faults;
 mod interrupts;
 mod refusals;
 mod scripts;
+mod scripts_many;
 mod sessions;

@@ -217,7 +217,7 @@ class Driver:
         """Runs the script to its end, whatever that is; gives the exit status."""
         self.log.event(
             "begin", session=self.connection.session, network=self.connection.view.get("network"),
-            nodes=[m.name for m in self.machines], script=self._script_file,
+            nodes=[m.name for m in self.machines], script=self._script_file, outDir=str(self.out_dir),
         )
         result, message, details, status = "passed", None, None, 0
         try:

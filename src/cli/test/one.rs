@@ -1,0 +1,335 @@
+//! One run of a script: its clone, its events, its reports.
+//!
+//! ```text
+//! daemon (hold) ─▶ evaluated, built ─▶ script runs ─▶ down ─▶ consoles, reports
+//!                     every way out leads through "down"
+//! ```
+//!
+//! Invariant: a clone that was started for the run is gone after [`One::tear_down`], unless it is to be
+//! kept; a session that was there before is left as it is.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::super::plain::{self, OnInterrupt, Until};
+use super::super::{Outcome, down, out};
+use super::stop::Stop;
+use super::{Args, no_script};
+use crate::client::{self, Client, Launched};
+use crate::error::{Error, Result, ResultExt, printable};
+use crate::paths::Paths;
+use crate::proto::{ModelSource, Phase, StartOptions};
+use crate::script::{self, LOG, Next, Order, PAGE, Python, Report, Run};
+
+/// Where a script runs.
+#[derive(Debug, Clone)]
+pub(super) enum Place {
+    /// A clone of its own.
+    Clone(ModelSource),
+    /// A session that is there already, and stays.
+    Running,
+}
+
+/// A run on its way.
+pub(super) struct One {
+    pub(super) args: Arc<Args>,
+    pub(super) paths: Paths,
+    pub(super) session: String,
+    pub(super) place: Place,
+    /// What people look for.
+    pub(super) out: PathBuf,
+    /// What the lines of one run among several begin with.
+    pub(super) label: Option<String>,
+    pub(super) stop: Stop,
+    pub(super) report: Report,
+    logs: Vec<(PathBuf, fs::File)>,
+}
+
+impl One {
+    /// Makes the directory and the logs.
+    ///
+    /// # Errors
+    /// When they cannot be made.
+    pub(super) fn new(
+        args: Arc<Args>,
+        paths: Paths,
+        session: String,
+        place: Place,
+        out: PathBuf,
+        label: Option<String>,
+        stop: Stop,
+    ) -> Result<Self> {
+        fs::create_dir_all(&out).doing(out.display())?;
+        // Of several runs the log that was asked for is the sum.
+        let asked = args.log.clone().filter(|_| label.is_none());
+        let mut logs = Vec::new();
+        for path in [Some(out.join(LOG)), asked].into_iter().flatten() {
+            let file = fs::File::create(&path).doing(path.display())?;
+            logs.push((path, file));
+        }
+        // The clone's disks belong to the run, not to the network's own session.
+        let paths = match place {
+            Place::Clone(_) => Paths { state: out.join(".session"), ..paths },
+            Place::Running => paths,
+        };
+        Ok(Self { args, paths, session, place, out, label, stop, report: Report::default(), logs })
+    }
+
+    /// The whole of it; the exit status.
+    ///
+    /// # Errors
+    /// When it could not begin, or not be ended in good order.
+    pub(super) async fn run(&mut self, python: &Python, own: Option<String>) -> Outcome {
+        let done = self.whole(python, own).await;
+        let torn_down = self.tear_down().await;
+        let status = match done {
+            Ok(status) => status,
+            Err(e) => {
+                // What there is may tell why.
+                let _ = self.finish();
+                return Err(e);
+            }
+        };
+        torn_down?;
+        self.finish()?;
+        Ok(status)
+    }
+
+    async fn whole(&mut self, python: &Python, own: Option<String>) -> Outcome {
+        let (client, model) = match self.place.clone() {
+            Place::Running => {
+                let client = client::connect(&self.paths, Some(&self.session), "test").await?;
+                let model = PathBuf::from(client.view().await?.model);
+                (client, model)
+            }
+            Place::Clone(source) => {
+                let model = source.path().to_path_buf();
+                (self.launch(source, own.is_none()).await?, model)
+            }
+        };
+        let manifest = client.manifest().await?;
+        let text = own.or(manifest.test_script).ok_or_else(|| no_script(&model))?;
+        let file = self.out.join("testScript.py");
+        fs::write(&file, &text).doing(file.display())?;
+        let order = Order {
+            socket: client.socket().to_path_buf(),
+            out_dir: self.out.clone(),
+            script: text,
+            script_file: self.args.script.clone().unwrap_or(file),
+            patterns: self.args.patterns.clone(),
+            keep_going: self.args.keep_going,
+            command_timeout: self.args.command_timeout,
+            quiet: self.args.quiet,
+            interactive: self.args.interactive,
+            keep: self.args.keep || matches!(self.place, Place::Running),
+        };
+        let assets = crate::assets::dir(&self.paths.cache)?;
+        let say = self.label.clone().map(|label| -> script::Say {
+            Arc::new(move |line: &str| out::err(&format!("{label} | {}\n", printable(line))))
+        });
+        let run = Run::start(python, &assets.join("python"), &order, say).await?;
+        self.follow(run).await
+    }
+
+    async fn launch(&mut self, source: ModelSource, needs_script: bool) -> Result<Client> {
+        let model = source.path().to_path_buf();
+        let absolute = |p: &Path| std::path::absolute(p).doing(p.display());
+        let options = StartOptions {
+            session: self.session.clone(),
+            source,
+            state_dir: Some(self.paths.state.clone()),
+            accel: self.args.accel.clone(),
+            nixpkgs: self.args.nixpkgs.as_deref().map(absolute).transpose()?,
+            fresh: true,
+            hold: true,
+        };
+        if client::launch(&self.paths, &options).await? == Launched::Running {
+            return Err(Error::new(format!("session {} is there already; try again", self.session)));
+        }
+        let client = client::connect(&self.paths, Some(&self.session), "test").await?;
+        let alone = self.label.is_none();
+        tokio::select! {
+            started = plain::follow(&client, Until::Started, OnInterrupt::Down), if alone => started?,
+            started = quietly(&client), if !alone => started?,
+            missing = missing_script(&client, &model), if needs_script => return Err(missing),
+            () = self.stop.heard(), if !alone => return Err(Error::interrupted()),
+        }
+        Ok(client)
+    }
+
+    /// Takes in what the script says until it ends, of itself or not.
+    async fn follow(&mut self, mut run: Run) -> Outcome {
+        let limit = self.args.limit();
+        let mut deadline = (limit > 0).then(|| Instant::now() + Duration::from_secs(limit));
+        let mut why: Option<String> = None;
+        let mut interrupted = false;
+        loop {
+            tokio::select! {
+                next = run.next() => match next {
+                    Next::Event(event) => self.take(&event),
+                    Next::End => break,
+                },
+                () = sleep_until(deadline) => {
+                    if why.is_some() {
+                        break;
+                    }
+                    why = Some(format!("the test took longer than {limit} s"));
+                    run.time_is_up();
+                    deadline = Some(Instant::now() + Run::grace());
+                }
+                () = self.stop.heard() => {
+                    if interrupted {
+                        break;
+                    }
+                    interrupted = true;
+                    why = Some("interrupted".into());
+                    if self.label.is_none() {
+                        out::err("\nstopping; ctrl-c once more does not wait for the script …\n");
+                    }
+                    run.interrupt();
+                    deadline = Some(Instant::now() + Run::grace());
+                }
+            }
+        }
+        let ended = run.wait(why.is_some()).await?;
+        if ended.killed && why.is_none() {
+            why = Some("the script's process did not end and was killed".into());
+        } else if why.is_none() && self.report.script.is_none() {
+            why = Some(match ended.code {
+                Some(code) => format!("the script's process ended with status {code}"),
+                None => "the script's process was killed".into(),
+            });
+        }
+        self.report.finish(why.as_deref());
+        if let Some(why) = why {
+            self.say(&format!("error: {}", printable(&why)));
+        }
+        Ok(match (interrupted, self.report.passed()) {
+            (true, _) => 130,
+            (false, true) => 0,
+            (false, false) => 1,
+        })
+    }
+
+    /// Says a line to the person.
+    fn say(&self, line: &str) {
+        let label = self.label.as_ref().map(|l| format!("{l} | ")).unwrap_or_default();
+        out::err(&format!("{label}{line}\n"));
+    }
+
+    fn take(&mut self, event: &serde_json::Value) {
+        self.report.take(event);
+        for (path, file) in &mut self.logs {
+            if let Err(e) = writeln!(file, "{event}") {
+                out::err(&format!("warning: {}: {e}\n", path.display()));
+            }
+        }
+    }
+
+    /// Ends the run's clone, whoever is left of it.
+    async fn tear_down(&mut self) -> Result<()> {
+        if matches!(self.place, Place::Running) {
+            return Ok(());
+        }
+        // A daemon that died is replaced here, so that its machines are ended too.
+        let Ok(found) = client::find(&self.paths, Some(&self.session)).await else { return Ok(()) };
+        if self.args.keep {
+            let name = &self.session;
+            out::err(&format!("the clone goes on: diorama attach -s {name}; diorama down -s {name}\n"));
+            return Ok(());
+        }
+        let client = Client::open(&found.files.socket(), "test").await?;
+        down::end(&client, true, 0).await
+    }
+
+    /// Puts the consoles and the reports where people look for them, and removes what nobody needs.
+    fn finish(&mut self) -> Result<()> {
+        self.copy_consoles()?;
+        if self.report.script.is_some() {
+            let xml = script::junit(&self.report);
+            let asked = self.args.junit.clone().filter(|_| self.label.is_none());
+            for path in [Some(self.out.join("junit.xml")), asked].into_iter().flatten() {
+                fs::write(&path, &xml).doing(path.display())?;
+            }
+            let asked = self.args.report.clone().filter(|_| self.label.is_none());
+            for path in [Some(self.out.join(PAGE)), asked].into_iter().flatten() {
+                script::write_page(&self.out.join(LOG), &path)?;
+            }
+        }
+        for directory in ["state", "shared"] {
+            // Only when the script left nothing there.
+            let _ = fs::remove_dir(self.out.join(directory));
+        }
+        if self.args.keep || matches!(self.place, Place::Running) {
+            return Ok(());
+        }
+        remove(&self.paths.state)
+    }
+
+    fn copy_consoles(&self) -> Result<()> {
+        let state = self.paths.network_state(&self.session);
+        let consoles = self.out.join("consoles");
+        for entry in fs::read_dir(&state).into_iter().flatten().filter_map(std::result::Result::ok) {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let target = match name.strip_suffix(".console.log") {
+                Some(node) => consoles.join(format!("{node}.log")),
+                None if name == "daemon.log" => self.out.join(name),
+                None => continue,
+            };
+            fs::create_dir_all(&consoles).doing(consoles.display())?;
+            let copied = fs::copy(entry.path(), &target).map(drop);
+            copied.doing(target.display())?;
+        }
+        Ok(())
+    }
+}
+
+/// Waits until a session's machines can be started, and says nothing.
+async fn quietly(client: &Client) -> Result<()> {
+    let mut views = client.subscribe().await?;
+    loop {
+        let phase = views.borrow_and_update().phase.clone();
+        match phase {
+            Phase::Running => return Ok(()),
+            Phase::Failed { error } => return Err(plain::whole(&error)),
+            _ => {}
+        }
+        if views.changed().await.is_err() {
+            return Err(Error::new(client.ended().await));
+        }
+    }
+}
+
+/// Ends, with an error, once the model is evaluated and has no script: nothing need be built then.
+async fn missing_script(client: &Client, model: &Path) -> Error {
+    if let Ok(mut views) = client.subscribe().await {
+        while views.borrow_and_update().nodes.is_empty() {
+            if views.changed().await.is_err() {
+                break;
+            }
+        }
+        if client.manifest().await.is_ok_and(|m| m.test_script.is_none()) {
+            return no_script(model);
+        }
+    }
+    std::future::pending().await
+}
+
+pub(super) fn remove(dir: &Path) -> Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e).doing(dir.display()),
+        _ => Ok(()),
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
