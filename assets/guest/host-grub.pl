@@ -56,7 +56,13 @@ $out->sync or die "$menu.new: $!\n";
 close $out or die "$menu.new: $!\n";
 rename "$menu.new", $menu or die "$menu: $!\n";
 (my $directory = $menu) =~ s{/[^/]+$}{};
-if (open my $handle, '<', $directory) { $handle->sync; }
+if (open my $handle, '<', $directory) {
+    $handle->sync;
+    # GRUB reads the file system without its journal: what is in the journal is written to its place
+    # (EXT4_IOC_CHECKPOINT). Elsewhere than on ext4 this does nothing.
+    my $flags = pack 'L', 0;
+    ioctl $handle, 0x4004662b, $flags;
+}
 
 sub slurp {
     my ($path) = @_;

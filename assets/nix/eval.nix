@@ -1,5 +1,10 @@
 # The program's entry: a model in, an evaluation out (docs/architecture.md, "The Nix side").
+#
+# With `clone = false` it is the network in production: hosts and what is deployed to them instead of a clone's
+# manifest. `image` then names the nodes whose bootable disks are wanted.
 { model
+, infrastructure ? null
+, image ? [ ]
 , name ? null
 , lock ? null
 , mirrors ? { }
@@ -26,18 +31,35 @@ let
       inherit clone;
     };
 
-  network = networks.evalNetwork { inherit model name; system = guest; };
+  infrastructures = import ./lib/infrastructure.nix lib;
+  places = names: infrastructures.read { inherit infrastructure names; };
+  network = networks.evalNetwork {
+    inherit model name;
+    system = guest;
+    modulesFor = names: node: (places names).${node}.modules;
+  };
+  production = import ./lib/deployment.nix lib { inherit network; infrastructure = places network.names; };
+  drvsOf = text: builtins.filter (d: (builtins.getContext text).${d} ? outputs) (builtins.attrNames (builtins.getContext text));
+  imageOf = node:
+    let
+      config = network.configs.${node} or (throw "the network has no node `${node}'; its nodes are ${toString network.names}");
+      path = "${config.system.build.image}/disk.qcow2";
+    in
+    { inherit path; toplevel = "${config.system.build.toplevel}"; realise = drvsOf path; };
 
   # The sets of packages that the lock does not cover, each once.
   missing =
     if guest.name != "debian" then [ ]
     else guest.missingSets (map (n: network.configs.${n}.system.build.requiredPackages) network.names
-      ++ guest.toolSetsOf (builtins.attrValues network.configs));
+      ++ guest.toolSetsOf image (builtins.attrValues network.configs));
 in
 builtins.seq network.sane {
   version = 1;
   system = { inherit (guest) name why; };
   missingPackages = missing;
-  manifest = if missing == [ ] then manifests.manifestOf network else null;
-  realise = if missing == [ ] then manifests.realiseOf network else { };
+  manifest = if missing == [ ] && clone then manifests.manifestOf network else null;
+  realise = if missing != [ ] then { } else if clone then manifests.realiseOf network else production.realise;
+} // lib.optionalAttrs (!clone) {
+  deployment = if missing == [ ] then production.deployment else null;
+  images = if missing == [ ] then lib.genAttrs image imageOf else { };
 } // (if internals then { internals = { inherit (network) nodes testScript; }; } else { })

@@ -12,7 +12,7 @@ in
   inherit (backend) pkgs;
   inherit (backend) missingSets;
   # What making disks needs besides the machines' own packages.
-  toolSetsOf = configs: lib.optional (lib.any (c: c.virtualisation.useBootLoader) configs) backend.imageTools;
+  toolSetsOf = images: configs: lib.optional (images != [ ] || lib.any (c: c.virtualisation.useBootLoader) configs) backend.imageTools;
 
   evalNode = { name, number, modules, specialArgs }: lib.evalModules {
     prefix = [{ node = name; }];

@@ -10,7 +10,8 @@ let
 in
 {
   # `system` is one of the guest systems: { name; why; evalNode = { name, number, modules, specialArgs }: evaluation; pkgs }.
-  evalNetwork = { model, system, name ? null }:
+  # `modulesFor` gives a node's further modules, by the names of all.
+  evalNetwork = { model, system, name ? null, modulesFor ? (_: _: [ ]) }:
     let
       form = reader.read {
         inherit model;
@@ -30,7 +31,8 @@ in
           inherit name;
           number = numbers.${name};
           modules = map (lib.setDefaultModuleLocation form.file) form.defaults
-            ++ [ (lib.setDefaultModuleLocation i.file i.module) ];
+            ++ [ (lib.setDefaultModuleLocation i.file i.module) ]
+            ++ modulesFor names name;
           specialArgs = arguments // form.meta.specialArgs or { } // {
             inherit name nodes;
             inherit (i) instance;
@@ -57,6 +59,7 @@ in
     in
     {
       inherit form names numbers evaluations nodes sane system;
+      platform = system.platform or builtins.currentSystem;
       configs = mapAttrs (_: e: e.config) evaluations;
       name =
         if name != null then name

@@ -102,6 +102,7 @@ in
     environment.etc."nftables.conf".source = rules;
     systemd.services.nftables = {
       description = "Packet filter and address translation";
+      stopIfChanged = false;
       wantedBy = [ "multi-user.target" ];
       before = [ "network-setup.service" "network.target" "shutdown.target" ];
       wants = [ "network-pre.target" ];

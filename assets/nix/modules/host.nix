@@ -79,6 +79,7 @@ in
         description = "The disk's first entries in Nix' database";
         wantedBy = [ "multi-user.target" ];
         before = [ "sshd.service" ];
+        restartIfChanged = false;
         unitConfig.ConditionPathExists = "/nix/var/nix/registration";
         serviceConfig = { Type = "oneshot"; RemainAfterExit = true; };
         script = ''
@@ -89,6 +90,7 @@ in
       };
       grow-root = {
         description = "The root file system's growth to its disk's size";
+        restartIfChanged = false;
         wantedBy = [ "multi-user.target" ];
         unitConfig.ConditionPathExists = "/run/diorama/grow-root";
         serviceConfig = { Type = "oneshot"; RemainAfterExit = true; };

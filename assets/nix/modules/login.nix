@@ -80,6 +80,7 @@ in
         wantedBy = [ "getty.target" ];
         before = [ "getty.target" ];
         unitConfig = { IgnoreOnIsolate = true; };
+        restartIfChanged = false;
         environment.TERM = "xterm-256color";
         serviceConfig = {
           ExecStart = "-/usr/sbin/agetty ${lib.optionalString (cfg.autologinUser != null) "--autologin ${cfg.autologinUser} "}--noclear --keep-baud --local-line ${lib.escapeShellArgs cfg.extraArgs} ttyS0 xterm-256color";

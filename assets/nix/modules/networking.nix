@@ -170,6 +170,7 @@ in
         conflicts = [ "shutdown.target" ];
         unitConfig.DefaultDependencies = false;
         restartTriggers = [ batch ];
+        stopIfChanged = false;
         serviceConfig = {
           Type = "oneshot";
           RemainAfterExit = true;

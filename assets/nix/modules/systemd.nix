@@ -72,7 +72,11 @@ let
     // lib.optionalAttrs (unit.restartTriggers != [ ]) {
       X-Restart-Triggers = "${build.writeText "restart-triggers" (lib.concatMapStrings (value: "${if builtins.isString value || value ? outPath || builtins.isPath value then "${value}" else builtins.toJSON value}\n") unit.restartTriggers)}";
     }
+    // lib.optionalAttrs (unit.reloadTriggers != [ ]) {
+      X-Reload-Triggers = "${build.writeText "reload-triggers" (lib.concatMapStrings (value: "${if builtins.isString value || value ? outPath || builtins.isPath value then "${value}" else builtins.toJSON value}\n") unit.reloadTriggers)}";
+    }
     // lib.optionalAttrs (!unit.restartIfChanged) { X-RestartIfChanged = false; }
+    // lib.optionalAttrs (!unit.stopIfChanged) { X-StopIfChanged = false; }
     // lib.optionalAttrs (unit.reloadIfChanged) { X-ReloadIfChanged = true; }
     // unit.unitConfig);
 

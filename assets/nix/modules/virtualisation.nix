@@ -85,10 +85,6 @@ in
     };
   };
 
-  options.deployment = {
-    tags = mkOption { type = types.listOf types.str; default = [ ]; description = "Words to select nodes by."; };
-  };
-
   config = {
     virtualisation.allInterfaces = topology.interfaces cfg.test.nodeNumber cfg.vlans cfg.interfaces;
     assertions = map

@@ -31,7 +31,7 @@ let
 in
 {
   # Old releases of nixpkgs have no aliases; there these two options are simply unknown.
-  imports = lib.optionals (lib ? mkAliasOptionModule) [
+  imports = [ ../modules/deployment.nix ] ++ lib.optionals (lib ? mkAliasOptionModule) [
     (lib.mkAliasOptionModule [ "services" "nfsd" "enable" ] [ "services" "nfs" "server" "enable" ])
     (lib.mkAliasOptionModule [ "services" "nfsd" "exports" ] [ "services" "nfs" "server" "exports" ])
   ];
@@ -39,7 +39,6 @@ in
   options = {
     virtualisation.test.nodeName = mkOption { type = types.str; internal = true; description = "The node's name in the model."; };
     virtualisation.test.nodeNumber = mkOption { type = types.int; internal = true; description = "The node's place among the sorted names, from 1."; };
-    deployment.tags = mkOption { type = types.listOf types.str; default = [ ]; description = "Words to select nodes by."; };
     networking.ipAddress = mkOption { type = types.str; readOnly = true; description = "The same as networking.primaryIPAddress."; };
   };
 

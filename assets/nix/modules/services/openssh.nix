@@ -54,6 +54,8 @@ in
       wantedBy = [ "multi-user.target" ];
       after = [ "network-setup.service" ];
       restartTriggers = [ config.environment.etc."ssh/sshd_config".source ];
+      # The way in must not be shut while a switch is under way.
+      stopIfChanged = false;
       preStart = ''
         mkdir -p -m 0755 /var/lib/ssh /run/sshd
         [ -s /var/lib/ssh/ssh_host_ed25519_key ] || ssh-keygen -q -t ed25519 -N "" -C "" -f /var/lib/ssh/ssh_host_ed25519_key

@@ -1,0 +1,26 @@
+# deployment.*: where a node is in production and how it is reached, for who has no infrastructure model of its own.
+# The names are Colmena's, NixOps' and morph's.
+{ lib, ... }:
+let
+  inherit (lib) mkOption types;
+in
+{
+  options.deployment = {
+    tags = mkOption { type = types.listOf types.str; default = [ ]; description = "Words to select nodes by."; };
+    targetHost = mkOption { type = types.nullOr types.str; default = null; example = "web.example.org"; description = "The host's name or address; the node's name when null."; };
+    targetPort = mkOption { type = types.nullOr types.int; default = null; description = "SSH's port."; };
+    targetUser = mkOption { type = types.nullOr types.str; default = null; description = "Who logs in; root when null."; };
+    sshOptions = mkOption { type = types.listOf types.str; default = [ ]; example = [ "-J" "gate.example.org" ]; description = "Further words for ssh."; };
+    privilegeEscalationCommand = mkOption { type = types.listOf types.str; default = [ "sudo" "-H" "--" ]; description = "What a user other than root becomes root with."; };
+    buildOnTarget = mkOption { type = types.bool; default = false; description = "Whether the host builds its own system."; };
+    after = mkOption { type = types.listOf types.str; default = [ ]; example = [ "database" ]; description = "Nodes that are activated before this one."; };
+    healthChecks = mkOption {
+      type = types.either (types.listOf types.attrs) types.attrs;
+      default = [ ];
+      example = [{ kind = "http"; port = 80; path = "/"; status = 200; body = "Welcome"; timeout = 30; }];
+      description = "What must hold before a deployed system is kept: { command; }, { port; } or { kind = \"http\"; port; path; status; body; }, each with a timeout in seconds; or morph's set.";
+    };
+    allowLocalDeployment = mkOption { type = types.bool; default = false; description = "Accepted for Colmena's sake."; };
+    replaceUnknownProfiles = mkOption { type = types.bool; default = true; description = "Accepted for Colmena's sake; the drift guard asks instead."; };
+  };
+}
