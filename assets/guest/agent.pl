@@ -33,7 +33,7 @@ my @orphans;     # output handles of commands that have ended, which something t
 my %pids;        # process id => command id; absent for commands that a SYNC ended
 my $partial_since;
 
-# A child's end must wake the loop even when it comes just before select.
+# A child's end wakes the loop also while it does something else than wait in select.
 pipe my $wake_read, my $wake_write or die "pipe: $!\n";
 nonblocking($_) for $wake_read, $wake_write;
 $SIG{CHLD} = sub { syswrite $wake_write, 'x' };
@@ -79,7 +79,9 @@ sub serve {
             vec($writers, fileno $command->{stdin}, 1) = 1 if $command->{stdin} && stdin_waits($command);
         }
         vec($readers, fileno $_, 1) = 1 for @orphans;
-        my $timeout = defined $partial_since ? 0.2 : undef;
+        # Perl runs a handler between two operations: a SIGCHLD after the last look and before select sleeps
+        # is only noted. So the sleep is short while there is a child whose end could be missed.
+        my $timeout = defined $partial_since ? 0.2 : %pids ? 0.5 : undef;
         my $ready = select $readers, $writers, undef, $timeout;
         if ($ready < 0) { next if $!{EINTR}; die "select: $!\n"; }
 

@@ -1,12 +1,17 @@
 //! `diorama up`: from a model to a running, visible network.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+
+use tokio_util::sync::CancellationToken;
 
 use super::plain::{self, OnInterrupt, Until};
 use super::{Global, Outcome, common, out};
 use crate::client::{self, Client, Launched};
 use crate::error::{Error, Result, ResultExt};
+use crate::model::Manifest;
+use crate::nix::{Evaluator, Options};
 use crate::paths::Paths;
 use crate::proto::{ModelSource, StartOptions, WAS_SHUT_DOWN};
 use crate::tui;
@@ -83,7 +88,7 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
     let launched = client::launch(&paths, &options).await?;
     let client = client::connect(&paths, Some(&name), "up").await?;
     if launched == Launched::Running {
-        already_running(&client, &options).await?;
+        already_running(&client, &options, &paths).await?;
     }
     if args.detach {
         let until = if args.wait { Until::Up } else { Until::Started };
@@ -94,7 +99,7 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
     show(client, args.no_tui, OnInterrupt::Down).await
 }
 
-async fn already_running(client: &Client, options: &StartOptions) -> Result<()> {
+async fn already_running(client: &Client, options: &StartOptions, paths: &Paths) -> Result<()> {
     let view = client.view().await?;
     let wanted = options.source.path().display().to_string();
     if view.model != wanted {
@@ -103,7 +108,36 @@ async fn already_running(client: &Client, options: &StartOptions) -> Result<()> 
             .hint(format!("diorama down -s {} ends the one that runs", view.session)));
     }
     out::err(&format!("session {} is running already; attached to it\n", view.session));
+    // A session that still evaluates has the model as it is.
+    let Ok(running) = client.manifest().await else { return Ok(()) };
+    let evaluator = Evaluator::new(Options {
+        name: Some(options.session.clone()),
+        nixpkgs: options.nixpkgs.as_ref().map(|p| p.display().to_string()),
+        ..Options::new(paths.clone(), crate::assets::dir(&paths.cache)?)
+    });
+    let now = evaluator.evaluate(options.source.path(), &mut |_| {}, &CancellationToken::new()).await;
+    let told = match now {
+        Ok(evaluation) => match changed(&running, &evaluation.manifest) {
+            changed if changed.is_empty() => return Ok(()),
+            changed => format!("has changed since it started: {}", changed.join(", ")),
+        },
+        Err(e) => format!("cannot be evaluated any more: {e}"),
+    };
+    out::err(&format!(
+        "warning: the model {told}\nhint: the machines stay as they are; diorama down and diorama up boot the new ones\n"
+    ));
     Ok(())
+}
+
+/// The nodes that are not the same in two evaluations of a model, each with what became of it.
+fn changed(running: &Manifest, now: &Manifest) -> Vec<String> {
+    let names: BTreeSet<&String> = running.nodes.keys().chain(now.nodes.keys()).collect();
+    let word = |name: &String| match (running.nodes.get(name), now.nodes.get(name)) {
+        (Some(old), Some(new)) => (old != new).then(|| name.clone()),
+        (None, _) => Some(format!("{name} (new)")),
+        (_, None) => Some(format!("{name} (gone)")),
+    };
+    names.into_iter().filter_map(word).collect()
 }
 
 /// Shows a session: the screen on a terminal, else lines.

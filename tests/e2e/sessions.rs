@@ -70,6 +70,19 @@ fn commands_links_files_and_the_end() {
     assert_eq!(fs::read_to_string(t.path("copied/l/f")).unwrap(), "deep\n");
     assert_eq!(t.run(&["cp", "web:/nowhere", "."]).status, 1);
 
+    // The same model again, and changed: told, and the machines stay as they are.
+    let manifest = t.path("duo.json");
+    let again = ["up", "-d", "--accel", "tcg", manifest.to_str().unwrap()];
+    let ran = t.run(&again);
+    assert!(ran.stderr.contains("is running already") && !ran.stderr.contains("changed"), "{ran:?}");
+    let text = fs::read_to_string(&manifest).unwrap();
+    fs::write(&manifest, text.replacen("\"memorySize\":96", "\"memorySize\":97", 1)).unwrap();
+    let ran = t.run(&again);
+    assert!(
+        ran.status == 0 && ran.stderr.contains("the model has changed since it started: db\n"),
+        "{ran:?}"
+    );
+
     // A terminal of its own.
     let ran = t.run(&["exec", "-t", "-n", "web", "--", "sh", "-c", "test -t 0 && stty size"]);
     assert_eq!(ran.stdout.trim(), "24 80");
