@@ -197,7 +197,7 @@ sub start {
     pop @words;
     my $entries = shift(@words) // 0;
     my %environment = (
-        PATH  => '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin',
+        PATH  => '/run/current-system/sw/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin',
         HOME  => '/root', USER => 'root', LOGNAME => 'root', SHELL => '/bin/bash',
         LANG  => $ENV{LANG} // 'C.UTF-8',
         TERM  => $flags & 1 ? 'xterm-256color' : 'dumb',

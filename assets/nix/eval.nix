@@ -12,6 +12,7 @@
 , system ? builtins.currentSystem
 , debian ? import ./debian
 , clone ? true # false: the systems themselves, without what only a clone has
+, coverage ? false # whether packages that the model marks count which of their lines are executed
 , internals ? false # whether values that only Nix can use are there too
 }:
 let
@@ -24,7 +25,7 @@ let
     then import ./nixos { inherit nixpkgs system lib; why = "nixpkgs was given: ${toString nixpkgs}"; }
     else import ./lib/debian-system.nix lib {
       backend = debian {
-        inherit lib mirrors system;
+        inherit lib mirrors system coverage;
         lock = if lock == null || builtins.isAttrs lock then lock else builtins.fromJSON (builtins.readFile lock);
       };
       why = "no nixpkgs was given";
@@ -50,8 +51,9 @@ let
   # The sets of packages that the lock does not cover, each once.
   missing =
     if guest.name != "debian" then [ ]
-    else guest.missingSets (map (n: network.configs.${n}.system.build.requiredPackages) network.names
-      ++ guest.toolSetsOf image (builtins.attrValues network.configs));
+    else lib.unique (guest.missingSets (map (n: network.configs.${n}.system.build.requiredPackages) network.names
+      ++ guest.toolSetsOf image (builtins.attrValues network.configs))
+      ++ guest.missingBuildSets (lib.concatMap (n: network.configs.${n}.system.build.requiredBuildSets or [ ]) network.names));
 in
 builtins.seq network.sane {
   version = 1;

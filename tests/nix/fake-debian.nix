@@ -1,6 +1,6 @@
 # A guest system with the interface of assets/nix/debian and nothing behind it: options that the tests set,
 # and store files in place of systems, so that the network layer can be tested alone.
-{ lib, lock, mirrors, system }:
+{ lib, lock, mirrors, system, coverage ? false }:
 let
   inherit (lib) mkOption types;
   file = name: text: builtins.toFile name text;

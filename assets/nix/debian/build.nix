@@ -12,16 +12,28 @@ let
   };
 
   markerName = "debian-package-";
+  setMarkerName = "debian-build-set-";
+  notesMarkerName = "coverage-notes-";
 
-  # The part of a string's context that stands for Debian packages, on an empty string.
+  # The part of a string's context that tells something to the modules, on an empty string.
   markersOf = text:
     let context = builtins.getContext text; in
     builtins.appendContext ""
-      (removeAttrs context (builtins.filter (path: packageOf path == null) (builtins.attrNames context)));
+      (removeAttrs context (builtins.filter (path: !isMarker path) (builtins.attrNames context)));
 
-  packageOf = path:
-    let found = builtins.match ".*/[0-9a-z]{32}-${markerName}(.*)" path;
+  wordOf = kind: path:
+    let found = builtins.match ".*/[0-9a-z]{32}-${kind}(.*)" path;
     in if found == null then null else builtins.head found;
+  packageOf = wordOf markerName;
+  isMarker = path: builtins.any (kind: wordOf kind path != null) [ markerName setMarkerName notesMarkerName ];
+
+  # A marker with a content, and the contents of a string's markers of a kind.
+  marker = kind: value:
+    let text = builtins.toJSON value; in
+    builtins.substring 0 0 "${builtins.toFile "${kind}${builtins.substring 0 8 (builtins.hashString "sha256" text)}" text}";
+  contentsIn = kind: text:
+    map (path: builtins.fromJSON (builtins.readFile path))
+      (builtins.filter (path: wordOf kind path != null) (builtins.attrNames (builtins.getContext text)));
 
   # A derivation whose path still tells which Debian packages its text spoke of.
   telling = text: drv: drv // { outPath = markersOf text + drv.outPath; };
@@ -33,6 +45,14 @@ rec {
   # The Debian packages that a string speaks of, through "${pkgs.NAME}".
   packagesIn = text:
     builtins.filter (name: name != null) (map packageOf (builtins.attrNames (builtins.getContext text)));
+
+  # Knowledge that a build from source needs these Debian packages, and which a string has.
+  setMarker = marker setMarkerName;
+  setsIn = contentsIn setMarkerName;
+
+  # Knowledge of what the counters of an instrumented package mean: { drv; notes; name; }.
+  notesMarker = marker notesMarkerName;
+  notesIn = contentsIn notesMarkerName;
 
   # An image's identity, which follows from what it is made of and never from chance.
   uuidOf = text:

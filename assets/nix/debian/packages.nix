@@ -1,5 +1,5 @@
 # Debian packages as derivations: read from the lock, fetched as fixed outputs, unpacked one by one.
-{ lib, build, lock, mirrors }:
+{ lib, build, lock, mirrors, system, coverage }:
 let
   # Store names allow neither `%` nor `~`.
   storeName = builtins.replaceStrings [ "%3a" "%3A" "%" "~" ":" ] [ "-" "-" "-" "=" "-" ];
@@ -53,8 +53,29 @@ let
     in
     if found == [ ] then null else builtins.head found;
   normal = roots: builtins.attrNames (lib.genAttrs roots (name: null));
+
+  source = import ./stdenv.nix {
+    inherit lib build system coverage;
+    packages = { inherit normal coveringSet unpacked; };
+  };
+
+  # The names of a set of the lock that covers exactly these roots, or null.
+  coveringSet = roots: let set = setOf roots; in if set == null then null else set.packages;
+
+  unpacked = builtins.mapAttrs
+    (name: entry: build.run "${storeName name}-${storeName entry.version}" ./builders/unpack.sh { deb = fetch name entry; })
+    lock.packages;
+
+  fetch = name: entry:
+    import <nix/fetchurl.nix> {
+      name = storeName (baseNameOf entry.path);
+      url = repository name entry.repository + entry.path;
+      inherit (entry) sha256;
+    };
 in
 rec {
+  inherit fetch unpacked;
+
   inherit normal;
 
   # Packages that every machine has besides a kernel; they make up the image that machines share.
@@ -71,17 +92,6 @@ rec {
   # The root packages of the shared image below a machine with these root packages.
   baseOf = roots: normal (basePackages ++ builtins.filter (name: builtins.elem name kernelPackages) roots);
 
-  fetch = name: entry:
-    import <nix/fetchurl.nix> {
-      name = storeName (baseNameOf entry.path);
-      url = repository name entry.repository + entry.path;
-      inherit (entry) sha256;
-    };
-
-  unpacked = builtins.mapAttrs
-    (name: entry: build.run "${storeName name}-${storeName entry.version}" ./builders/unpack.sh { deb = fetch name entry; })
-    lock.packages;
-
   # The names of all packages that a list of root packages needs.
   closureOf = roots:
     let set = setOf roots; in
@@ -91,6 +101,9 @@ rec {
   # What the lock does not cover yet of several lists of root packages, each once, and of the images below.
   missingSets = sets: lib.unique (builtins.filter (roots: setOf roots == null)
     (lib.concatMap (roots: [ (baseOf roots) (normal roots) ]) sets));
+
+  # The same of sets that builds from source need.
+  missingBuildSets = sets: lib.unique (builtins.filter (roots: setOf roots == null) (map normal sets));
 
   # One erofs image of packages, merged; `below` are the packages of the images it is stacked on.
   layer = name: names: below: trees:
@@ -126,7 +139,8 @@ rec {
     inherit (build) runCommand writeText writeTextFile writeScript writeShellScript writeScriptBin writeShellScriptBin;
     writers.writeBash = build.writeShellScript;
     system = "x86_64-linux";
-    stdenv = { isLinux = true; isx86_64 = true; hostPlatform = { isLinux = true; isx86_64 = true; system = "x86_64-linux"; }; };
+    inherit (source) stdenv addCoverageInstrumentation;
+    stdenvAdapters = { inherit (source) addCoverageInstrumentation; };
     fetchurl = { url, sha256, name ? baseNameOf url, executable ? false, ... }:
       import <nix/fetchurl.nix> { inherit url sha256 name executable; };
   };

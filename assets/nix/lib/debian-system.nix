@@ -13,6 +13,7 @@ in
   inherit (backend) missingSets;
   # What making disks needs besides the machines' own packages.
   toolSetsOf = images: configs: lib.optional (images != [ ] || lib.any (c: c.virtualisation.useBootLoader) configs) backend.imageTools;
+  missingBuildSets = backend.missingBuildSets or (_: [ ]);
 
   evalNode = { name, number, modules, specialArgs }: lib.evalModules {
     prefix = [{ node = name; }];
@@ -54,8 +55,11 @@ in
     shell = "agent";
   }) // lib.optionalAttrs (config.virtualisation.diskSize != null && config.virtualisation.diskSize > 0) {
     stateDisk.size = config.virtualisation.diskSize;
+  } // lib.optionalAttrs (config.coverage.enable or false) {
+    coverage = { inherit (config.coverage) collect notes; };
   };
   pathsOf = config: if config.virtualisation.useBootLoader then map text [ config.system.build.image config.system.build.toplevel ] else
     map text ([ config.system.build.kernel config.system.build.initrd ] ++ map (i: i.file) config.system.build.images
+      ++ lib.optionals (config.coverage.enable or false) config.coverage.notes
       ++ [ config.system.build.toplevel ]);
 }

@@ -13,6 +13,7 @@
   ./locale.nix
   ./clone.nix
   ./host.nix
+  ./coverage.nix
   ./services/cron.nix
   ./services/dnsmasq.nix
   ./services/haproxy.nix

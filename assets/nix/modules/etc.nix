@@ -52,9 +52,9 @@ in
       "profile".text = lib.mkDefault ''
         # Read by login shells.
         if [ "$(id -u)" -eq 0 ]; then
-          PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+          PATH=/run/current-system/sw/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
         else
-          PATH=/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games
+          PATH=/run/current-system/sw/bin:/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games
         fi
         export PATH
         for file in /etc/profile.d/*.sh; do

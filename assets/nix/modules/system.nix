@@ -18,6 +18,11 @@ let
   texts = lib.concatMap (entry: [ "${entry.source}" ]) (builtins.attrValues config.environment.etc)
     ++ [ config.system.activation ];
 
+  # Packages that were built from source, or by a function such as writeShellScriptBin: their commands are on the PATH.
+  built = lib.unique (builtins.filter (value: !(builtins.isString value) && !(value ? debianPackage)) config.environment.systemPackages);
+  path = build.run "system-path" ../debian/builders/path.sh { packages = built; };
+  spoken = texts ++ map (value: "${value}") built;
+
   roots = packages.basePackages ++ [ config.boot.kernelPackage ] ++ config.system.extraPackages;
   chosen = lib.concatMap named config.environment.systemPackages ++ lib.concatMap build.packagesIn texts;
 
@@ -33,7 +38,7 @@ let
     { path = "activate"; source = config.system.build.activationScript; }
     { path = "modes"; source = config.system.build.etcModes; }
     { path = "kernel"; source = kernelVersion; }
-  ];
+  ] ++ lib.optional (built != [ ]) { path = "sw"; source = path; };
   # Where the kernel's modules are; the kernel itself stays out of the small closure.
   kernelVersion = "/usr/lib/modules/${lib.removePrefix "linux-image-" kernelPackage}";
 
@@ -57,7 +62,7 @@ in
       type = types.listOf types.package;
       default = [ ];
       example = lib.literalExpression "[ pkgs.htop ]";
-      description = "Debian packages that are in the machine's /usr.";
+      description = "Packages whose commands are on the PATH: Debian's, which are in the machine's /usr, and packages built from source.";
     };
     system = {
       stateVersion = mkOption { type = types.str; default = "12"; description = "The release whose conventions stateful data follows."; };
@@ -86,6 +91,8 @@ in
       };
       build = {
         requiredPackages = mkOption { type = types.listOf types.str; internal = true; description = "Names of the Debian packages that the machine needs."; };
+        requiredBuildSets = mkOption { type = types.listOf types.unspecified; internal = true; description = "Lists of Debian packages that builds from source need."; };
+        coverageNotes = mkOption { type = types.listOf types.unspecified; internal = true; description = "Instrumented packages, as { drv; notes; name; }."; };
         etc = mkOption { type = types.package; internal = true; description = "The tree below /etc."; };
         etcModes = mkOption { type = types.package; internal = true; description = "Files below /etc that are not 0444 and root's."; };
         activationScript = mkOption { type = types.package; internal = true; description = "The commands of system.activation."; };
@@ -103,6 +110,9 @@ in
     system.build = {
       requiredPackages = packages.normal (roots ++ chosen
         ++ lib.optionals (chosen == [ ]) (map (name: "!${name}") (lib.subtractLists roots config.system.standIns)));
+
+      requiredBuildSets = lib.unique (lib.concatMap build.setsIn spoken);
+      coverageNotes = lib.unique (lib.concatMap build.notesIn spoken);
 
       activationScript = build.writeScript "activate" ''
         #!/bin/sh

@@ -6,7 +6,7 @@ let
   inherit (lib) mkOption types;
   cfg = config.systemd;
 
-  defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin";
+  defaultPath = "/run/current-system/sw/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin";
 
   scalar = types.oneOf [ types.str types.int types.path types.package types.bool ];
   section = types.attrsOf (types.nullOr (types.either scalar (types.listOf scalar)));
