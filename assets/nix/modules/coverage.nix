@@ -85,8 +85,11 @@ in
         config.system.build.coverageNotes;
       coverage.collect = [ "/bin/bash" "/etc/diorama/coverage/collect" ];
     }
-    (lib.mkIf (cfg.enable && cfg.python.include != [ ]) {
+    # Without coverage too, so that clones have the same package images and one lock is good for both.
+    (lib.mkIf (config.virtualisation.clone && cfg.python.include != [ ]) {
       environment.systemPackages = [ diorama.pkgs.python3-coverage ];
+    })
+    (lib.mkIf (cfg.enable && cfg.python.include != [ ]) {
       systemd.tmpfiles.rules = [ "d ${pythonData} 1777 root root" ];
       coverage.hooks.python = {
         environment = { COVERAGE_PROCESS_START = "${pythonSettings}"; PYTHONPATH = "${pythonStart}"; };

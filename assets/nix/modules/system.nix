@@ -33,12 +33,12 @@ let
   layers = [ (packages.layer "base" baseClosure [ ] [ ]) ]
     ++ lib.optional (extra != [ ] || config.system.extraTrees != [ ]) (packages.layer "extra" extra baseClosure config.system.extraTrees);
 
-  toplevel = build.linkTree "system-${config.networking.hostName}" [
+  toplevel = build.linkTree "system-${config.networking.hostName}" ([
     { path = "etc"; source = config.system.build.etc; }
     { path = "activate"; source = config.system.build.activationScript; }
     { path = "modes"; source = config.system.build.etcModes; }
     { path = "kernel"; source = kernelVersion; }
-  ] ++ lib.optional (built != [ ]) { path = "sw"; source = path; };
+  ] ++ lib.optional (built != [ ]) { path = "sw"; source = path; });
   # Where the kernel's modules are; the kernel itself stays out of the small closure.
   kernelVersion = "/usr/lib/modules/${lib.removePrefix "linux-image-" kernelPackage}";
 
