@@ -58,12 +58,14 @@ phase() { # VARIABLE FUNCTION
 
 # A compiler that instruments what it builds, as the words `gcc`, `cc` and so on.
 if has notes; then
-  gcc -O2 -fPIC -Wall -c -o /wrappers/dump.o "$dumper"
-  for name in gcc cc g++ c++ c89 c99 x86_64-linux-gnu-gcc x86_64-linux-gnu-g++; do
-    real=/usr/bin/$name
+  # A copy, so that what is built does not remember the store's.
+  cp "$dumper" /wrappers/dump.c
+  gcc -O2 -fPIC -Wall -c -o /wrappers/dump.o /wrappers/dump.c
+  for compiler in gcc cc g++ c++ c89 c99 x86_64-linux-gnu-gcc x86_64-linux-gnu-g++; do
+    real=/usr/bin/$compiler
     if [ ! -e "$real" ]; then continue; fi
-    { printf '#!/bin/bash\nreal=%s\n' "$real"; cat "$wrapper"; } > "/wrappers/$name"
-    chmod +x "/wrappers/$name"
+    { printf '#!/bin/bash\nreal=%s\n' "$real"; cat "$wrapper"; } > "/wrappers/$compiler"
+    chmod +x "/wrappers/$compiler"
   done
 fi
 
