@@ -55,7 +55,7 @@ in
     shell = "agent";
   }) // lib.optionalAttrs (config.virtualisation.diskSize != null && config.virtualisation.diskSize > 0) {
     stateDisk.size = config.virtualisation.diskSize;
-  } // lib.optionalAttrs (config.coverage.enable or false) {
+  } // lib.optionalAttrs ((config.coverage.enable or false) && !config.virtualisation.useBootLoader) {
     coverage = { inherit (config.coverage) collect notes; };
   };
   pathsOf = config: if config.virtualisation.useBootLoader then map text [ config.system.build.image config.system.build.toplevel ] else
