@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::Shared;
 use super::console::Console;
+use super::load::Meter;
 use super::machine::{self, Machine, Order, Origin};
 use super::network::Network;
 use super::{Context, adopt, log, now, prepare, saving, server};
@@ -114,6 +115,7 @@ pub(super) struct Driver {
     activity: Arc<Notify>,
     views: watch::Sender<Bytes>,
     cancel: CancellationToken,
+    meter: Meter,
     save: bool,
     finished: Option<String>,
     clients: u32,
@@ -168,6 +170,7 @@ impl Driver {
             activity: Arc::default(),
             views: watch::Sender::new(Bytes::new()),
             cancel: CancellationToken::new(),
+            meter: Meter::new(),
             save: false,
             finished: None,
             clients: 0,
@@ -527,7 +530,11 @@ impl Driver {
         for (node, bytes) in counted {
             self.step(Event::Printed { node, bytes });
         }
-        session::view(&self.state, now(), &self.network.traffic())
+        let running: Vec<(String, u32)> =
+            self.state.machines.iter().filter_map(|(n, m)| Some((n.clone(), m.pid?))).collect();
+        let mut traffic = self.network.traffic();
+        traffic.loads.clone_from(self.meter.read(&running));
+        session::view(&self.state, now(), &traffic)
     }
 
     fn publish(&mut self) {

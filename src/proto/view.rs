@@ -104,9 +104,22 @@ pub struct NodeView {
     /// Virtual CPUs.
     #[serde(default)]
     pub cores: u32,
+    /// What its QEMU takes of this machine; absent while nobody has looked.
+    #[serde(default)]
+    pub load: Option<Load>,
     /// How it crashed: exit status and last lines, for [`NodeState::Crashed`].
     #[serde(default)]
     pub post_mortem: Option<String>,
+}
+
+/// What a machine's QEMU takes of the machine it runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Load {
+    /// Thousandths of all CPUs together.
+    pub cpu_permille: u16,
+    /// Resident memory in bytes.
+    pub memory: u64,
 }
 
 /// A machine's state.

@@ -4,15 +4,19 @@ use std::collections::BTreeMap;
 
 use super::state::{Machine, Origin, State};
 use crate::model::{Interface, Node};
-use crate::proto::{Count, ForwardView, InterfaceView, LinkView, NodeState, NodeView, Seen, View, Wanted};
+use crate::proto::{
+    Count, ForwardView, InterfaceView, LinkView, Load, NodeState, NodeView, Seen, View, Wanted,
+};
 
-/// What the switch counted, by nodes rather than ports.
+/// What was measured of a running session, by nodes rather than ports and processes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Traffic {
     /// By node and interface.
     pub ports: BTreeMap<(String, String), TrafficPort>,
     /// By sender and receiver.
     pub links: BTreeMap<(String, String), TrafficLink>,
+    /// What the machines' processes take, by node.
+    pub loads: BTreeMap<String, Load>,
 }
 
 /// What one interface did.
@@ -89,6 +93,7 @@ fn node(state: &State, now: u64, traffic: &Traffic, name: &str, m: &Machine) -> 
         interfaces: model.map(|n| interfaces(state, traffic, name, n)).unwrap_or_default(),
         memory: model.map_or(0, |n| n.memory_size),
         cores: model.map_or(0, |n| n.cores),
+        load: traffic.loads.get(name).copied().filter(|_| m.runs()),
         post_mortem: match m.state {
             NodeState::Crashed | NodeState::Failed => m.post_mortem.clone(),
             _ => None,

@@ -16,8 +16,8 @@ use super::tile::Stream;
 use super::{server, update, view};
 use crate::model::GuestSystem;
 use crate::proto::{
-    Count, ForwardView, InterfaceView, Level, LinkView, LogEntry, NodeState, NodeView, Phase, Response, Seen,
-    ServerMessage, View,
+    Count, ForwardView, InterfaceView, Level, LinkView, Load, LogEntry, NodeState, NodeView, Phase, Response,
+    Seen, ServerMessage, View,
 };
 
 const START: u64 = 1_700_000_000_000;

@@ -6,6 +6,9 @@ use crate::proto::{StreamEnd, Wanted};
 fn booted(size: (u16, u16)) -> State {
     let mut view = trac();
     view.faults = 1;
+    for node in &mut view.nodes {
+        node.load = Some(Load { cpu_permille: 104, memory: 290_000_000 });
+    }
     for link in &mut view.links {
         if link.from == "webserver" && link.to == "postgresql" {
             (link.wanted, link.seen, link.cut_drops) = (Wanted::Cut, Seen::Blocked, 12);

@@ -1,14 +1,14 @@
 //! ```text
-//!  shop ▸ LAB ▸ 5/6 up ▸ 2 FAULTS                      debian · tcg: /dev/kvm hangs a guest
+//!  shop ▸ LAB ▸ 5/6 up ▸ 2 FAULTS   cpu 31% mem 1.2G · debian · tcg: /dev/kvm hangs a guest
 //! ```
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::{clip, put};
+use super::{clip, put, size};
 use crate::model::GuestSystem;
-use crate::proto::{NodeState, Phase};
+use crate::proto::{Load, NodeState, Phase};
 use crate::tui::state::State;
 
 pub(super) fn draw(state: &State, area: Rect, buf: &mut Buffer) {
@@ -44,6 +44,12 @@ pub(super) fn draw(state: &State, area: Rect, buf: &mut Buffer) {
     }
     let left = Line::from(left);
     let mut right = Vec::new();
+    let loads: Vec<Load> = v.nodes.iter().filter_map(|n| n.load).collect();
+    if !loads.is_empty() {
+        let permille: u32 = loads.iter().map(|l| u32::from(l.cpu_permille)).sum();
+        let memory = size(loads.iter().map(|l| l.memory).sum());
+        right.push(format!("cpu {}% mem {memory}", permille.min(1000).div_ceil(10)));
+    }
     if v.clients > 1 {
         right.push(format!("{} clients", v.clients));
     }
