@@ -77,7 +77,7 @@ for my $name (sort keys %active) {
         next;
     }
     if ($name =~ /\.target$/) {
-        $todo{start}{$name} = 1 if setting($new, 'Unit', 'RefuseManualStart') !~ /^(1|yes|true|on)$/i;
+        $todo{start}{$name} = 1 if $new !~ /^RefuseManualStart\s*=\s*(1|yes|true|on)\s*$/mi;
         next;
     }
     next if $name =~ /\.(slice|device|scope)$/;
@@ -141,7 +141,7 @@ my @failed = failed_units();
 if (@failed) {
     $status ||= 4;
     print STDERR "warning: the following units failed: @failed\n";
-    run_to_stderr('systemctl', 'status', '--no-pager', '--full', '--lines=5', '--', @failed);
+    print STDERR "$_\n" for output('systemctl', 'status', '--no-pager', '--full', '--lines=5', '--', @failed);
 }
 print STDERR "still starting: $waiting\n" if length $waiting;
 say_reboot('is');
@@ -174,7 +174,7 @@ sub tree_of {
 # The system's /usr, which is made beside the old one: nothing changes yet.
 sub composed {
     my ($of) = @_;
-    run_to_stderr("$of/compose-usr", $of) == 0 or refuse('/usr could not be composed (is the disk full?)');
+    run_quiet("$of/compose-usr", $of) == 0 or refuse('/usr could not be composed (is the disk full?)');
     return tree_of($of);
 }
 
@@ -197,7 +197,7 @@ sub new_usr {
     return "$tree/$path" if defined $tree;
     return $found{$path} //= do {
         @packages = reverse lines("$system/usr-trees") if !@packages;
-        my ($in) = grep { -e "$_/usr/$path" || -l _ } @packages;
+        my ($in) = grep { lstat "$_/usr/$path" } @packages;
         defined $in ? "$in/usr/$path" : "/nonexistent/$path";
     };
 }
@@ -247,6 +247,7 @@ sub setting {
 
 # Whether two texts of a unit differ in what it does: same, reload or restart.
 sub compare {
+    return 'same' if $_[0] eq $_[1];
     my ($old, $new) = map { parse($_) } @_;
     my %quiet = map { $_ => 1 } qw(Description Documentation OnFailure OnSuccess OnFailureJobMode IgnoreOnIsolate StopWhenUnneeded
         RefuseManualStart RefuseManualStop AllowIsolate CollectMode SourcePath Before After Wants Upholds
@@ -277,12 +278,21 @@ sub decide {
 
 # Units that the new system's targets want and that do not run.
 sub new_units {
-    my %found;
+    my %wanted;
     for my $link (glob "$new_etc/systemd/system/*.target.wants/* $new_etc/systemd/system/*.target.requires/*") {
         my ($target, $name) = $link =~ m{/([^/]+)\.(?:wants|requires)/([^/]+)$};
-        next if ($active{$target}{active} // '') ne 'active' || ($active{$name}{active} // '') =~ /^(active|activating)$/;
-        # Others of the old system did not run either: their condition failed, or they were done.
-        $found{$name} = 1 if !defined unit_text($old_etc, \&old_usr, $name);
+        push @{ $wanted{$target} }, $name;
+    }
+    my (%found, %seen);
+    my @targets = grep { ($active{$_}{active} // '') eq 'active' } keys %wanted;
+    while (defined(my $target = shift @targets)) {
+        next if $seen{$target}++;
+        for my $name (@{ $wanted{$target} }) {
+            next if ($active{$name}{active} // '') =~ /^(active|activating)$/;
+            # Others of the old system did not run either: their condition failed, or they were done.
+            $found{$name} = 1 if !defined unit_text($old_etc, \&old_usr, $name);
+            push @targets, $name if $name =~ /\.target$/;
+        }
     }
     return \%found;
 }
@@ -450,11 +460,12 @@ sub write_list {
 
 sub run { return system { $_[0] } @_; }
 
-sub run_to_stderr {
+# What a program prints is for other programs, unless it is an error.
+sub run_quiet {
     my @words = @_;
     my $pid = fork // die "fork: $!\n";
     if (!$pid) {
-        open STDOUT, '>&', \*STDERR;
+        open STDOUT, '>', '/dev/null';
         exec { $words[0] } @words or POSIX::_exit(127);
     }
     waitpid $pid, 0;
