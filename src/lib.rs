@@ -27,6 +27,7 @@ pub mod lock;
 pub mod model;
 pub mod nix;
 pub mod paths;
+pub mod picture;
 pub mod proto;
 pub mod qemu;
 pub mod script;

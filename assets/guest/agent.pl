@@ -197,11 +197,13 @@ sub start {
     pop @words;
     my $entries = shift(@words) // 0;
     my %environment = (
-        PATH  => '/run/current-system/sw/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin',
+        PATH  => '/run/current-system/sw/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/usr/games',
         HOME  => '/root', USER => 'root', LOGNAME => 'root', SHELL => '/bin/bash',
         LANG  => $ENV{LANG} // 'C.UTF-8',
         TERM  => $flags & 1 ? 'xterm-256color' : 'dumb',
         $flags & 1 ? () : (PAGER => 'cat', SYSTEMD_PAGER => 'cat'),
+        # Where the machine's display is, when it has one.
+        map { exists $ENV{$_} ? ($_ => $ENV{$_}) : () } qw(DISPLAY XAUTHORITY),
     );
     for my $entry (splice @words, 0, $entries) {
         my ($key, $value) = split /=/, $entry, 2;

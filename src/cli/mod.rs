@@ -35,6 +35,7 @@ mod node;
 mod plain;
 mod report;
 mod schema;
+mod screenshot;
 pub mod setup;
 mod terminal;
 mod test;
@@ -95,6 +96,7 @@ pub enum Verb {
     Console(console::Args),
     Logs(logs::Args),
     Cp(cp::Args),
+    Screenshot(screenshot::Args),
     Link(link::Args),
     Forward(forward::Args),
     Node(node::Args),
@@ -148,6 +150,7 @@ async fn run(cli: Cli) -> Outcome {
         Verb::Console(args) => console::run(args, global).await,
         Verb::Logs(args) => logs::run(args, global).await,
         Verb::Cp(args) => cp::run(args, global).await,
+        Verb::Screenshot(args) => screenshot::run(args, global).await,
         Verb::Link(args) => link::run(args, global).await,
         Verb::Forward(args) => forward::run(args, global).await,
         Verb::Node(args) => node::run(args, global).await,

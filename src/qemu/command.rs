@@ -145,6 +145,8 @@ pub(super) fn machine(line: &mut Line, config: &NodeConfig<'_>, accel: Accel, fe
     line.opt("-display", Opt::new("none"));
     if node.graphics {
         line.opt("-vga", Opt::new("std"));
+        // The keyboard is the machine's own; a pointer that goes where it is put is not.
+        line.opt("-device", Opt::new("virtio-tablet-pci"));
     }
     if features.sandbox {
         let deny = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";

@@ -35,6 +35,6 @@ pub use msg::{Leave, Msg, Req};
 pub use outside::{browse, has_browser};
 pub use run::{Wire, run, run_on};
 pub use state::{State, TuiOptions};
-pub use theme::themes;
+pub use theme::{fit, themes};
 pub use update::update;
 pub use view::draw;

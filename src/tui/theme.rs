@@ -148,7 +148,7 @@ fn paint(p: &Paint, no_color: bool, truecolor: bool) -> Style {
 }
 
 /// A colour as the terminal can show it: without 24-bit colours, the nearest of the 6x6x6 cube.
-pub(super) fn fit(color: Color, truecolor: bool) -> Color {
+pub fn fit(color: Color, truecolor: bool) -> Color {
     match color {
         Color::Rgb(r, g, b) if !truecolor => {
             let level = |v: u8| (u16::from(v) * 5 + 127) / 255;

@@ -26,7 +26,7 @@ in
     initrd.availableKernelModules = mkOption {
       type = types.listOf types.str;
       default = [
-        "virtio_pci" "virtio_blk" "virtio_net" "virtio_console" "virtio_rng" "ext4" "erofs" "overlay" "button" "evdev" "autofs4"
+        "virtio_pci" "virtio_blk" "virtio_net" "virtio_console" "virtio_rng" "crc32c_generic" "ext4" "erofs" "overlay" "button" "evdev" "autofs4"
       ] ++ lib.optionals (!config.virtualisation.clone) [ "sd_mod" "virtio_scsi" "ahci" "ata_piix" "nvme" ];
       internal = true;
       description = "Modules that the initial ramdisk loads.";

@@ -14,6 +14,7 @@
   ./clone.nix
   ./host.nix
   ./coverage.nix
+  ./graphics.nix
   ./services/cron.nix
   ./services/dnsmasq.nix
   ./services/haproxy.nix
@@ -22,4 +23,6 @@
   ./services/nginx.nix
   ./services/openssh.nix
   ./services/postgresql.nix
+  ./services/xserver.nix
+  ./services/xserver-auto.nix
 ]
