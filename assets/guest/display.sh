@@ -26,7 +26,9 @@ devices() {
         if [ "$kind" = keyboard ] && ! (( 0x${line##*EV=} & 1 << 20 )); then continue; fi
         printf 'Section "InputDevice"\n  Identifier "%s %s"\n  Driver "evdev"\n  Option "Device" "/dev/input/%s"\n' "$kind" "$event" "$event"
         if [ "$kind" = keyboard ]; then
-          printf '  Option "XkbLayout" "%s"\n  Option "XkbVariant" "%s"\n  Option "XkbOptions" "%s"\n' "${LAYOUT:-us}" "${VARIANT:-}" "${OPTIONS:-}"
+          printf '  Option "XkbLayout" "%s"\n' "${LAYOUT:-us}"
+          if [ -n "${VARIANT:-}" ]; then printf '  Option "XkbVariant" "%s"\n' "$VARIANT"; fi
+          if [ -n "${OPTIONS:-}" ]; then printf '  Option "XkbOptions" "%s"\n' "$OPTIONS"; fi
         fi
         printf '  Option "AutoServerLayout" "on"\nEndSection\n'
         ;;
@@ -41,7 +43,7 @@ devices > "$run/xorg.conf.d/devices.conf"
 rm -f /tmp/.X0-lock /tmp/.X11-unix/X0 "$run/ready" "$run/authority"
 (umask 077 && xauth -q -f "$run/authority" add :0 . "$(mcookie)")
 mkfifo "$run/ready"
-Xorg :0 vt7 -noreset -nolisten tcp -auth "$run/authority" -configdir "$run/xorg.conf.d" -displayfd 3 "$@" 3> "$run/ready" &
+Xorg :0 vt7 -noreset -nolisten tcp -auth "$run/authority" -configdir "$run/xorg.conf.d" -logfile /var/log/Xorg.0.log -displayfd 3 "$@" 3> "$run/ready" &
 server=$!
 trap 'kill "$server" 2>/dev/null || true' EXIT
 # The pipe's end without a word is the server's.

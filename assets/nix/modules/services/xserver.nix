@@ -29,7 +29,7 @@ let
   session = build.writeScript "x-session" ''
     #!/bin/bash
     export XDG_SESSION_TYPE=x11 PATH="$PATH:/usr/games"
-    xset s off -dpms
+    xset s off
     ${cfg.displayManager.sessionCommands}
     exec ${sessions.${sessionName} or "sleep infinity"}
   '';
@@ -69,12 +69,18 @@ in
       user = mkOption { type = types.nullOr types.str; default = null; description = "Who. In a clone root, unless the model names somebody."; };
     };
   };
-  options.programs.xterm.package = mkOption { type = types.unspecified; default = null; visible = false; description = "Accepted for NixOS' sake."; };
+  options.hardware.graphics.enable = mkOption {
+    type = types.bool;
+    default = cfg.enable;
+    defaultText = "services.xserver.enable";
+    description = "Whether programs can draw with OpenGL, in software here. Loading it costs an emulated machine's X server seconds.";
+  };
 
   imports = [
     (lib.mkAliasOptionModule [ "services" "xserver" "displayManager" "defaultSession" ] [ "services" "displayManager" "defaultSession" ])
     (lib.mkAliasOptionModule [ "services" "xserver" "displayManager" "autoLogin" "user" ] [ "services" "displayManager" "autoLogin" "user" ])
     (lib.mkAliasOptionModule [ "services" "xserver" "displayManager" "autoLogin" "enable" ] [ "services" "displayManager" "autoLogin" "enable" ])
+    (lib.mkAliasOptionModule [ "hardware" "opengl" "enable" ] [ "hardware" "graphics" "enable" ])
     (lib.mkAliasOptionModule [ "services" "xserver" "layout" ] [ "services" "xserver" "xkb" "layout" ])
     (lib.mkAliasOptionModule [ "services" "xserver" "xkbVariant" ] [ "services" "xserver" "xkb" "variant" ])
     (lib.mkAliasOptionModule [ "services" "xserver" "xkbOptions" ] [ "services" "xserver" "xkb" "options" ])
@@ -99,7 +105,8 @@ in
       "x11-utils" "x11-xserver-utils" "xdotool" "xterm" "fonts-dejavu-core"
     ] ++ map (name: managers.${name}.package) chosen;
     # What the keyboard's package asks questions with, and what only maintainer scripts need.
-    system.standIns = [ "console-setup" "keyboard-configuration" "ucf" "x11-common" ];
+    system.standIns = [ "console-setup" "cpp" "keyboard-configuration" "libheif1" "libspectre1" "ucf" "x11-common" ]
+      ++ lib.optionals (!config.hardware.graphics.enable) [ "libegl-mesa0" "libgl1-mesa-dri" "libglx-mesa0" ];
 
     environment.etc = {
       "X11/xorg.conf".text = ''
@@ -113,6 +120,11 @@ in
           Option "OffTime" "0"
           ${cfg.serverFlagsSection}
         EndSection
+        ${lib.optionalString (!config.hardware.graphics.enable) ''
+          Section "Module"
+            Disable "glx"
+          EndSection
+        ''}
         Section "Device"
           Identifier "display"
           Driver "modesetting"
