@@ -153,6 +153,13 @@ pub const CHECKS: &[Check] = &[
         package: Some("python3"),
         look: Look::Program("python3"),
     },
+    Check {
+        name: "tesseract",
+        purpose: "reads text on machines' displays, for tests that ask for it",
+        need: Need::Wanted,
+        package: Some("tesseract-ocr"),
+        look: Look::Program("tesseract"),
+    },
 ];
 
 /// What looking gave.

@@ -65,6 +65,7 @@ pub enum Act {
     PauseToggle,
     Shell,
     CloseShell,
+    Screenshot,
     PostMortem,
     CutToggle,
     CutBoth,
@@ -144,6 +145,7 @@ pub const COMMANDS: &[Command] = &[
     command!("node-error", "post-mortem", "why"; "show why the focused node crashed or failed"; "why"; [(Nodes, "W")]; Act::PostMortem),
     command!("root-shell", "exec"; "open a root shell in the focused node"; "root shell"; [(Nav, "E")]; Act::Shell),
     command!("close-shell"; "end the focused root shell"; "end shell"; [(Consoles, "x")]; Act::CloseShell),
+    command!("screenshot", "picture-of-display", "display"; "write a picture of the focused node's display to NODE.png here"; ""; [(Nav, "P")]; Act::Screenshot),
     command!("cut-toggle", "partition", "heal"; "cut or heal the pair under the cursor in one direction; in Links, both"; "cut"; [(Reach, "space"), (Links, "space")]; Act::CutToggle),
     command!("cut-both"; "cut or heal the pair under the cursor in both directions"; "both"; [(Reach, "b")]; Act::CutBoth),
     command!("direction"; "let space act on one direction or on both"; "direction"; [(Reach, "d")]; Act::DirectionToggle),
@@ -175,6 +177,7 @@ impl Act {
             Self::Detach => Some(format!("diorama attach {session}   (to come back)")),
             Self::EnterConsole => state.node().map(|n| format!("diorama console {}", n.name)),
             Self::Shell => state.node().map(|n| format!("diorama exec {} -- bash", n.name)),
+            Self::Screenshot => state.node().map(|n| format!("diorama screenshot {}", n.name)),
             _ => self.action(state).map(|a| a.cli()),
         }
     }

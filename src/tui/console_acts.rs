@@ -110,6 +110,18 @@ pub(super) fn yank(state: &mut State) -> Vec<Req> {
     vec![Req::Clipboard(text)]
 }
 
+/// Has a picture of the display written: QEMU writes it, as whoever started the session.
+pub(super) fn screenshot(state: &mut State) -> Vec<Req> {
+    let Some(node) = state.node().map(|n| n.name.clone()) else {
+        state.say(true, "select a node first");
+        return Vec::new();
+    };
+    let file = state.options.directory.join(format!("{node}.png"));
+    let arguments = serde_json::json!({ "filename": file, "format": "png" });
+    let request = Request::Qmp { node, command: "screendump".into(), arguments };
+    vec![state.ask(request, Pending::Picture(file))]
+}
+
 pub(super) fn shell(state: &mut State) -> Vec<Req> {
     let Some(node) = state.node().map(|n| n.name.clone()) else {
         state.say(true, "select a node first");

@@ -3,7 +3,7 @@
 //! Invariant: no I/O; whatever leaves the interface is a request.
 
 use super::commands::Act;
-use super::console_acts::{close_shell, enter, on_screen, search, select, shell, sync_size, yank};
+use super::console_acts::{close_shell, enter, on_screen, screenshot, search, select, shell, sync_size, yank};
 use super::layer::input::Input;
 use super::layer::{Confirm, ForwardForm, Help, Layer, Palette, Prompt, PromptKind, Run, TextBox};
 use super::moving::{ends, next_panel, page, step};
@@ -132,6 +132,7 @@ pub(super) fn perform(state: &mut State, act: Act) -> Vec<Req> {
             None => Vec::new(),
         },
         Act::Shell => shell(state),
+        Act::Screenshot => screenshot(state),
         Act::CloseShell => close_shell(state),
         Act::PostMortem => post_mortem(state),
         Act::CutBoth => cut_both(state),

@@ -173,6 +173,12 @@ fn on_response(state: &mut State, id: u64, pending: Option<Pending>, response: R
         (Response::Ok { message }, Some(Pending::Act(cli))) if !message.is_empty() || state.zoom => {
             state.say(false, if message.is_empty() { format!("$ {cli}") } else { message });
         }
+        (Response::Qmp { .. }, Some(Pending::Picture(file))) => {
+            state.say(false, format!("wrote {}", file.display()));
+        }
+        (Response::Error { message, .. }, Some(Pending::Picture(_))) if message.contains("no console") => {
+            state.say(true, "this machine has no display; virtualisation.graphics = true gives it one");
+        }
         (Response::Ok { message }, Some(Pending::Down)) if !message.is_empty() => state.say(false, message),
         (Response::Error { message, hint }, pending) => {
             let text = hint.map_or_else(|| message.clone(), |h| format!("{message}; {h}"));

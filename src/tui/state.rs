@@ -3,6 +3,7 @@
 //! Invariant: no I/O; what is drawn is a function of this and nothing else.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 use ratatui::layout::Rect;
 
@@ -65,6 +66,8 @@ pub enum Pending {
     Forward,
     /// `stty` for a node.
     Sync { node: String, rows: u16, cols: u16 },
+    /// A picture that is being written to this file.
+    Picture(PathBuf),
     /// The end of the session.
     Down,
     /// Nothing to be done about it.
@@ -80,6 +83,8 @@ pub struct TuiOptions {
     pub no_color: bool,
     /// Whether the terminal shows 24-bit colours.
     pub truecolor: bool,
+    /// Where pictures are written to.
+    pub directory: PathBuf,
 }
 
 impl TuiOptions {
@@ -87,7 +92,8 @@ impl TuiOptions {
     pub fn from_env(config: crate::config::Config) -> Self {
         let var = |name: &str| std::env::var(name).unwrap_or_default();
         let truecolor = matches!(var("COLORTERM").as_str(), "truecolor" | "24bit");
-        Self { config, no_color: !var("NO_COLOR").is_empty(), truecolor }
+        let directory = std::env::current_dir().unwrap_or_default();
+        Self { config, no_color: !var("NO_COLOR").is_empty(), truecolor, directory }
     }
 }
 
@@ -432,7 +438,9 @@ impl State {
     /// Whether an act makes sense now; the palette greys out what does not.
     pub(super) fn possible(&self, act: Act) -> bool {
         match act {
-            Act::Node(_) | Act::Shell | Act::EnterConsole | Act::PauseToggle => self.node().is_some(),
+            Act::Node(_) | Act::Shell | Act::Screenshot | Act::EnterConsole | Act::PauseToggle => {
+                self.node().is_some()
+            }
             Act::ForwardRemove => self.forward().is_some(),
             _ => true,
         }

@@ -242,6 +242,24 @@ fn the_filter_narrows_the_list() {
 }
 
 #[test]
+fn a_picture_of_the_display_is_written_beside_the_person() {
+    let mut s = state_of(trac(), (120, 40));
+    let reqs = press(&mut s, "P");
+    let Some(Req::Send { id, request: Request::Qmp { node, command, arguments } }) = reqs.first() else {
+        panic!("{reqs:?}")
+    };
+    assert_eq!((node.as_str(), command.as_str()), ("postgresql", "screendump"));
+    assert_eq!(arguments["filename"], "/home/user/postgresql.png");
+    let (id, said) = (*id, |s: &State| s.notice.as_ref().map(|n| (n.1, n.2.clone())));
+    send(&mut s, ServerMessage::Response { id, response: Response::Qmp { value: serde_json::json!({}) } });
+    assert_eq!(said(&s), Some((false, "wrote /home/user/postgresql.png".into())));
+    let Some(Req::Send { id, .. }) = press(&mut s, "P").pop() else { panic!("asked again") };
+    let message = "There is no console to take a screendump from".into();
+    send(&mut s, ServerMessage::Response { id, response: Response::Error { message, hint: None } });
+    assert!(said(&s).is_some_and(|(bad, text)| bad && text.contains("has no display")));
+}
+
+#[test]
 fn a_root_shell_has_its_tiles_size_and_goes_when_it_ends() {
     let mut s = state_of(trac(), (120, 40));
     let reqs = press(&mut s, "E");

@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn what_is_offered_exists_and_has_a_hint() {
-        let options = crate::tui::TuiOptions { config: Default::default(), no_color: true, truecolor: false };
+        let options = crate::tui::TuiOptions { config: Default::default(), no_color: true, truecolor: false, directory: ".".into() };
         let mut state = State::new(options, (80, 24)).unwrap();
         for mode in [Mode::Nav, Mode::Select] {
             for panel in Panel::ALL {
