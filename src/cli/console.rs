@@ -2,7 +2,9 @@
 
 use std::io::IsTerminal;
 
-use super::{Global, Outcome, common, out, terminal};
+use clap_complete::engine::ArgValueCandidates;
+
+use super::{Global, Outcome, candidates, common, out, terminal};
 use crate::client::StreamItem;
 use crate::error::Error;
 use crate::proto::StreamEnd;
@@ -24,6 +26,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// The machine.
+    #[arg(add = ArgValueCandidates::new(candidates::nodes))]
     node: String,
     /// How many bytes printed before to show.
     #[arg(long, default_value_t = 4096, value_name = "BYTES")]

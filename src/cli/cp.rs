@@ -5,7 +5,9 @@ use std::process::Stdio;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{Global, Outcome, common};
+use clap_complete::engine::ArgValueCandidates;
+
+use super::{Global, Outcome, candidates, common};
 use crate::client::{Client, StreamItem};
 use crate::error::{Error, Result, ResultExt};
 use crate::proto::StreamEnd;
@@ -25,9 +27,11 @@ Examples:
 pub struct Args {
     /// What to copy: PATH, or NODE:PATH.
     #[arg(value_name = "FROM")]
+    #[arg(add = ArgValueCandidates::new(candidates::node_paths))]
     from: String,
     /// Where to: NODE:PATH, or PATH.
     #[arg(value_name = "TO")]
+    #[arg(add = ArgValueCandidates::new(candidates::node_paths))]
     to: String,
 }
 

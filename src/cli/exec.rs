@@ -4,7 +4,9 @@ use std::io::IsTerminal;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Global, Outcome, common, out, terminal};
+use clap_complete::engine::ArgValueCandidates;
+
+use super::{Global, Outcome, candidates, common, out, terminal};
 use crate::client::{Stream, StreamItem};
 use crate::error::{Error, Kind};
 use crate::proto::StreamEnd;
@@ -42,6 +44,7 @@ pub struct Args {
     #[arg(short = 'n', long)]
     no_stdin: bool,
     /// The machine.
+    #[arg(add = ArgValueCandidates::new(candidates::nodes))]
     node: String,
     /// The command and its arguments.
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]

@@ -2,7 +2,9 @@
 
 use clap::Subcommand;
 
-use super::{Global, Outcome, common, out};
+use clap_complete::engine::ArgValueCandidates;
+
+use super::{Global, Outcome, candidates, common, out};
 use crate::error::{Error, Result};
 use crate::model::Proto;
 use crate::proto::{Action, View};
@@ -30,6 +32,7 @@ enum Verb {
     /// Lead a host port into a machine.
     Add {
         /// The machine.
+        #[arg(add = ArgValueCandidates::new(candidates::nodes))]
         node: String,
         /// HOST:GUEST, or one port for both; `/udp` for UDP.
         #[arg(value_parser = parse_rule)]

@@ -2,7 +2,9 @@
 
 use clap::Subcommand;
 
-use super::{Global, Outcome, common, out};
+use clap_complete::engine::ArgValueCandidates;
+
+use super::{Global, Outcome, candidates, common, out};
 use crate::error::{Error, Result};
 use crate::proto::{Action, Seen, View, Wanted};
 
@@ -34,8 +36,10 @@ enum Verb {
     /// Drop every frame from one machine to another.
     Cut {
         /// The sender.
+        #[arg(add = ArgValueCandidates::new(candidates::nodes))]
         from: String,
         /// The receiver.
+        #[arg(add = ArgValueCandidates::new(candidates::nodes))]
         to: String,
         /// Cut the opposite direction as well.
         #[arg(short, long)]
@@ -58,16 +62,19 @@ enum Verb {
     /// Cut a machine off from all others.
     Isolate {
         /// The machine.
+        #[arg(add = ArgValueCandidates::new(candidates::nodes))]
         node: String,
     },
     /// Remove every cut to and from a machine.
     Rejoin {
         /// The machine.
+        #[arg(add = ArgValueCandidates::new(candidates::nodes))]
         node: String,
     },
     /// Lower a carrier: the guest sees its cable unplugged.
     Down {
         /// The machine.
+        #[arg(add = ArgValueCandidates::new(candidates::nodes))]
         node: String,
         /// The interface; all on VLANs when absent.
         interface: Option<String>,
@@ -75,6 +82,7 @@ enum Verb {
     /// Raise a carrier.
     Up {
         /// The machine.
+        #[arg(add = ArgValueCandidates::new(candidates::nodes))]
         node: String,
         /// The interface; all on VLANs when absent.
         interface: Option<String>,

@@ -2,7 +2,9 @@
 
 use std::io::IsTerminal;
 
-use super::{Global, Outcome, common, out};
+use clap_complete::engine::ArgValueCandidates;
+
+use super::{Global, Outcome, candidates, common, out};
 use crate::client::{Client, StreamItem};
 use crate::error::{Error, Result};
 
@@ -21,6 +23,7 @@ Examples:
 pub struct Args {
     /// The machines; all when none is named.
     #[arg(value_name = "NODE")]
+    #[arg(add = ArgValueCandidates::new(candidates::nodes))]
     nodes: Vec<String>,
     /// Go on with what is printed from now on.
     #[arg(short, long)]

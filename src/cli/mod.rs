@@ -9,6 +9,7 @@
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::engine::ArgValueCandidates;
 
 use crate::error::{Error, Result};
 
@@ -16,6 +17,7 @@ pub mod out;
 
 mod attach;
 pub mod build;
+mod candidates;
 mod common;
 mod completions;
 mod console;
@@ -77,6 +79,7 @@ pub struct Cli {
 pub struct Global {
     /// The session to talk to; by default the only one that runs.
     #[arg(short, long, global = true, value_name = "NAME", env = "DIORAMA_SESSION")]
+    #[arg(add = ArgValueCandidates::new(candidates::sessions))]
     pub session: Option<String>,
     /// Keep disks, console logs and session files under this directory.
     #[arg(long, global = true, value_name = "DIR")]
@@ -118,6 +121,11 @@ pub type Outcome = Result<u8>;
 
 /// Runs the program on the process's own command line.
 pub fn main() -> ExitCode {
+    match completions::answer() {
+        Ok(false) => {}
+        Ok(true) => return ExitCode::SUCCESS,
+        Err(e) => return report(&e),
+    }
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,

@@ -2,7 +2,9 @@
 
 use clap::ValueEnum;
 
-use super::{Global, Outcome, common, out};
+use clap_complete::engine::ArgValueCandidates;
+
+use super::{Global, Outcome, candidates, common, out};
 use crate::error::Error;
 use crate::proto::{Action, NodeState, NodeVerb, Phase};
 
@@ -25,6 +27,7 @@ pub struct Args {
     verb: Word,
     /// The machines.
     #[arg(required = true, value_name = "NODE")]
+    #[arg(add = ArgValueCandidates::new(candidates::nodes))]
     nodes: Vec<String>,
     /// Return as soon as the order is given.
     #[arg(long)]

@@ -70,6 +70,12 @@ fn commands_links_files_and_the_end() {
     assert_eq!(fs::read_to_string(t.path("copied/l/f")).unwrap(), "deep\n");
     assert_eq!(t.run(&["cp", "web:/nowhere", "."]).status, 1);
 
+    // What the shell's completion script asks.
+    let mut asked = t.command(&["--", "diorama", "exec", ""]);
+    asked.env("DIORAMA_COMPLETE", "bash").env("_CLAP_COMPLETE_INDEX", "2").env("_CLAP_IFS", " ");
+    let words = String::from_utf8(asked.output().unwrap().stdout).unwrap();
+    assert!(words.starts_with("db web "), "{words}");
+
     // The same model again, and changed: told, and the machines stay as they are.
     let manifest = t.path("duo.json");
     let again = ["up", "-d", "--accel", "tcg", manifest.to_str().unwrap()];
