@@ -1,0 +1,101 @@
+//! What this machine's store knows: closures, sizes, units.
+//!
+//! Invariant: reads only; nothing is built or fetched here.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Stdio;
+
+use tokio::process::Command;
+
+use crate::error::{Error, Result, ResultExt};
+use crate::nix::Store;
+
+/// Paths that one run of nix-store is asked about.
+const BATCH: usize = 1000;
+
+/// Everything a system needs, as this machine's store has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LocalClosure {
+    /// Its paths with the sizes of their archives, each after all that it refers to.
+    pub paths: Vec<(String, u64)>,
+    /// Its units, by name, with what their links lead to.
+    pub units: BTreeMap<String, String>,
+    /// What decides whether a reboot is due: `kernel`, `initrd`, `kernel-params`.
+    pub boot: BTreeMap<String, String>,
+}
+
+/// Runs nix-store and gives its answer.
+pub(super) async fn nix_store(store: &Store, args: &[&str]) -> Result<String> {
+    let output = Command::new("nix-store")
+        .args(args)
+        .envs(store.environment(true))
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .doing("cannot run nix-store")?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(Error::new(format!("nix-store {}: {}", args[0], said.trim())));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The closure of a system in this machine's store.
+///
+/// # Errors
+/// When the system is not in the store.
+pub async fn closure_of(store: &Store, toplevel: &str) -> Result<LocalClosure> {
+    let requisites = nix_store(store, &["--query", "--requisites", toplevel]).await?;
+    let paths: Vec<&str> = requisites.lines().collect();
+    let mut sizes = Vec::new();
+    for batch in paths.chunks(BATCH) {
+        let mut args = vec!["--query", "--size"];
+        args.extend(batch);
+        for line in nix_store(store, &args).await?.lines() {
+            sizes.push(line.trim().parse::<u64>().unwrap_or(0));
+        }
+    }
+    if sizes.len() != paths.len() {
+        return Err(Error::new("nix-store did not give every path's size"));
+    }
+    let paths = paths.into_iter().map(str::to_owned).zip(sizes).collect();
+    let top = Path::new(toplevel);
+    Ok(LocalClosure { paths, units: units(&top.join("etc/systemd/system")), boot: boot(top) })
+}
+
+/// The units of a directory, with what their links lead to.
+fn units(dir: &Path) -> BTreeMap<String, String> {
+    let mut out = BTreeMap::new();
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if is_unit(&name)
+            && let Ok(real) = std::fs::canonicalize(entry.path())
+        {
+            out.insert(name, real.to_string_lossy().into_owned());
+        }
+    }
+    out
+}
+
+/// Whether a file's name is that of a unit.
+pub(super) fn is_unit(name: &str) -> bool {
+    [".service", ".socket", ".timer", ".mount", ".target", ".path"].iter().any(|s| name.ends_with(s))
+}
+
+fn boot(top: &Path) -> BTreeMap<String, String> {
+    ["kernel", "initrd", "kernel-params"]
+        .into_iter()
+        .filter_map(|part| {
+            let real = std::fs::canonicalize(top.join(part)).ok()?;
+            Some((part.to_owned(), real.to_string_lossy().into_owned()))
+        })
+        .collect()
+}
+
+/// Keeps a path in this machine's store for as long as a link to it is there.
+pub(super) async fn root(store: &Store, link: &Path, path: &str) -> Result<()> {
+    let link = link.to_string_lossy();
+    nix_store(store, &["--realise", path, "--add-root", &link]).await.map(drop)
+}

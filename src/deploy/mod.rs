@@ -1,0 +1,36 @@
+//! Shipping a model: one plan for the whole network, one transaction over all its hosts.
+//!
+//! ```text
+//! deployment ─▶ probe ─▶ plan ─▶ confirm ─▶ step ◀─▶ agents, one a host ─▶ record
+//!               ssh      pure               pure     ssh, copy, supervisor
+//! ```
+//!
+//! `plan` and `step` decide; `probe`, `copy`, `agent` and `health` act over `ssh`. On every target a
+//! supervisor (`sh/supervise.sh`, POSIX sh in a transient systemd unit) owns what changes there: it
+//! goes back to the recorded store path by itself unless it is told to keep the new one, so neither
+//! the deployer's death nor a lost connection can leave a host half-way.
+//!
+//! Invariant: nothing on a host changes but through its supervisor, which holds the host's lock.
+
+mod agent;
+mod channel;
+mod closure;
+mod copy;
+mod drive;
+mod health;
+mod local;
+pub mod model;
+pub mod plan;
+mod probe;
+mod record;
+mod render;
+pub mod select;
+mod ssh;
+pub mod step;
+
+pub use closure::{Change, closure_diff};
+pub use drive::{Deploy, Happening, Options, Survey, keep, survey};
+pub use local::{LocalClosure, closure_of};
+pub use record::{Generation, HostRecord, Records};
+pub use render::{print_diff, print_plan};
+pub use ssh::{Password, Settings};

@@ -1,0 +1,160 @@
+//! Generations of the network: what was deployed when, here and on every host.
+//!
+//! Here: `STATE/NETWORK/deployments/N.json`, with links that keep the systems in this machine's store.
+//! On a host: `/var/lib/diorama/deployments/NETWORK/current`, the line that the supervisor wrote when it
+//! let go, and `log` with all of them.
+//!
+//! Invariant: a generation is written once and whole, and never changed.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::model::Deployment;
+use super::step::Outcome;
+use crate::error::{Error, Result, ResultExt};
+
+/// One deployment of a network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Generation {
+    /// Its number; the first is 1.
+    pub number: u64,
+    /// When it ended, in seconds since 1970.
+    pub time: u64,
+    /// Who deployed, as USER@HOST.
+    pub by: String,
+    /// Where the model was.
+    pub model: String,
+    /// What was wanted.
+    pub deployment: Deployment,
+    /// What came of it, by host.
+    pub outcomes: BTreeMap<String, Outcome>,
+    /// What every known host runs after it.
+    pub systems: BTreeMap<String, String>,
+}
+
+/// What a host remembers of the last deployment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HostRecord {
+    /// The generation's number.
+    pub number: u64,
+    /// When it was begun, in seconds since 1970.
+    pub time: u64,
+    /// Who deployed.
+    pub by: String,
+    /// The system that was deployed.
+    pub toplevel: String,
+    /// The attempt's token.
+    pub token: String,
+}
+
+/// The generations of one network on this machine.
+#[derive(Debug, Clone)]
+pub struct Records {
+    dir: PathBuf,
+}
+
+impl Records {
+    /// Those in a network's state directory.
+    pub fn new(network_state: &std::path::Path) -> Self {
+        Self { dir: network_state.join("deployments") }
+    }
+
+    /// Every generation, the oldest first.
+    ///
+    /// # Errors
+    /// When one cannot be read.
+    pub fn all(&self) -> Result<Vec<Generation>> {
+        let mut numbers: Vec<u64> = fs::read_dir(&self.dir)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|e| e.file_name().to_string_lossy().strip_suffix(".json")?.parse().ok())
+            .collect();
+        numbers.sort_unstable();
+        numbers.into_iter().map(|n| self.get(n)).collect()
+    }
+
+    /// One generation.
+    ///
+    /// # Errors
+    /// When there is none of that number, or it cannot be read.
+    pub fn get(&self, number: u64) -> Result<Generation> {
+        let file = self.dir.join(format!("{number}.json"));
+        let text = match fs::read_to_string(&file) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Error::not_found(format!("there is no generation {number}"))
+                    .hint("`diorama generations` lists them"));
+            }
+            Err(e) => return Err(e).doing(file.display()),
+        };
+        serde_json::from_str(&text).doing(file.display())
+    }
+
+    /// The number of the next generation, beyond all that this machine and the hosts know.
+    pub fn next(&self, on_hosts: impl IntoIterator<Item = u64>) -> u64 {
+        let here = self.all().ok().and_then(|all| all.last().map(|g| g.number)).unwrap_or(0);
+        on_hosts.into_iter().max().unwrap_or(0).max(here) + 1
+    }
+
+    /// Writes a generation.
+    ///
+    /// # Errors
+    /// When it cannot be written, or there is one of that number already.
+    pub fn write(&self, generation: &Generation) -> Result<()> {
+        fs::create_dir_all(&self.dir).doing(self.dir.display())?;
+        let file = self.dir.join(format!("{}.json", generation.number));
+        let new = self.dir.join(format!(".{}.{}", generation.number, std::process::id()));
+        let text = serde_json::to_string_pretty(generation)?;
+        let mut out = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new).doing(new.display())?;
+        out.write_all(text.as_bytes()).and_then(|()| out.sync_all()).doing(new.display())?;
+        // A link, unlike a rename, never replaces what somebody else has written.
+        let linked = fs::hard_link(&new, &file).doing(file.display());
+        fs::remove_file(&new).doing(new.display())?;
+        linked
+    }
+
+    /// The link that keeps a node's system of a generation.
+    pub fn root(&self, number: u64, node: &str) -> PathBuf {
+        self.dir.join("roots").join(format!("{number}-{node}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::model::tests::network;
+    use super::*;
+
+    #[test]
+    fn generations_are_written_once_and_listed_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let records = Records::new(dir.path());
+        assert!(records.all().unwrap().is_empty());
+        assert_eq!(records.next([]), 1);
+        let generation = |number| Generation {
+            number,
+            time: 7,
+            by: "a@b".into(),
+            model: "/m.nix".into(),
+            deployment: network(&[("web", &[])]),
+            outcomes: [("web".to_owned(), Outcome::Switched)].into(),
+            systems: BTreeMap::new(),
+        };
+        for n in [10, 9] {
+            records.write(&generation(n)).unwrap();
+        }
+        assert!(records.write(&generation(9)).is_err());
+        assert_eq!(records.all().unwrap().iter().map(|g| g.number).collect::<Vec<_>>(), [9, 10]);
+        assert_eq!(records.next([]), 11);
+        assert_eq!(records.next([40]), 41);
+        assert_eq!(records.get(10).unwrap(), generation(10));
+        assert!(records.get(3).unwrap_err().print().contains("diorama generations"));
+    }
+}
