@@ -25,6 +25,16 @@ pub struct Config {
     /// `consoles`, `log`, `console`, `select`): `"ctrl-g" = "leave-console"`; the command `"null"`
     /// unbinds a key.
     pub keys: BTreeMap<String, KeyTable>,
+    /// Deploying.
+    pub deploy: Deploy,
+}
+
+/// Settings of deploying.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Deploy {
+    /// Whether deploying and rolling back are turned off; plans and status are not.
+    pub readonly: bool,
 }
 
 /// Settings of the terminal interface.
@@ -56,6 +66,7 @@ impl Config {
         let files: Vec<PathBuf> =
             user_file().into_iter().chain(project_dir.map(|d| d.join("diorama.toml"))).collect();
         let mut merged = toml::Table::new();
+        let mut readonly = false;
         for file in files {
             let text = match std::fs::read_to_string(&file) {
                 Ok(text) => text,
@@ -64,10 +75,14 @@ impl Config {
             };
             let table: toml::Table = text.parse().with_context(|| format!("in {}", file.display()))?;
             // Checked by itself, so that the complaint names the right file.
-            parse(table.clone()).with_context(|| format!("in {}", file.display()))?;
+            let own = parse(table.clone()).with_context(|| format!("in {}", file.display()))?;
+            // A project cannot take back what the user has turned off.
+            readonly |= own.deploy.readonly;
             merge(&mut merged, table);
         }
-        parse(merged)
+        let mut config = parse(merged)?;
+        config.deploy.readonly |= readonly;
+        Ok(config)
     }
 }
 

@@ -21,6 +21,7 @@ pub mod client;
 pub mod config;
 pub mod console;
 pub mod daemon;
+pub mod deploy;
 pub mod doctor;
 pub mod error;
 pub mod lock;

@@ -23,11 +23,14 @@ mod completions;
 mod console;
 mod cp;
 mod daemon;
+mod deploy;
+mod diff;
 mod doctor;
 mod down;
 pub mod eval;
 mod exec;
 mod forward;
+mod generations;
 mod link;
 mod lock;
 mod logs;
@@ -35,10 +38,14 @@ mod ls;
 mod man;
 mod node;
 mod plain;
+mod plan;
+mod production;
 mod report;
+mod rollback;
 mod schema;
 mod screenshot;
 pub mod setup;
+mod status;
 mod terminal;
 mod test;
 mod up;
@@ -106,6 +113,12 @@ pub enum Verb {
     Lock(lock::Args),
     Eval(eval::Args),
     Build(build::Args),
+    Plan(plan::Args),
+    Deploy(deploy::Args),
+    Generations(generations::Args),
+    Diff(diff::Args),
+    Rollback(rollback::Args),
+    Status(status::Args),
     Schema(schema::Args),
     Doctor(doctor::Args),
     Setup(setup::Args),
@@ -166,6 +179,12 @@ async fn run(cli: Cli) -> Outcome {
         Verb::Daemon => daemon::run().await,
         Verb::Eval(args) => eval::run(&args, global).await,
         Verb::Build(args) => build::run(&args, global).await,
+        Verb::Plan(args) => plan::run(&args, global).await,
+        Verb::Deploy(args) => deploy::run(args, global).await,
+        Verb::Generations(args) => generations::run(&args, global),
+        Verb::Diff(args) => diff::run(&args, global).await,
+        Verb::Rollback(args) => rollback::run(args, global).await,
+        Verb::Status(args) => status::run(&args, global).await,
         Verb::Schema(args) => schema::run(&args, global),
         Verb::Doctor(args) => doctor::run(&args, global).await,
         Verb::Setup(args) => setup::run(&args, global).await,

@@ -99,14 +99,8 @@ struct Talk {
 impl Agent {
     /// Carries out orders until there are no more.
     pub(super) async fn run(mut self, mut orders: mpsc::Receiver<Effect>) {
-        let mut talk = Talk {
-            token: self.token.clone(),
-            channel: None,
-            seen: 0,
-            last: None,
-            over: false,
-            begun: false,
-        };
+        let mut talk =
+            Talk { token: self.token.clone(), channel: None, seen: 0, last: None, over: false, begun: false };
         loop {
             tokio::select! {
                 order = orders.recv() => match order {
@@ -313,10 +307,8 @@ impl Agent {
             }
             _ => return,
         };
-        talk.over |= matches!(
-            event,
-            Event::Refused(_) | Event::Released | Event::Reverted | Event::RevertFailed(_)
-        );
+        talk.over |=
+            matches!(event, Event::Refused(_) | Event::Released | Event::Reverted | Event::RevertFailed(_));
         self.tell(event).await;
     }
 
@@ -435,7 +427,8 @@ impl Agent {
             Ok(link) => self.take_up(talk, link).await,
             Err(e) => {
                 let seconds = self.patience.as_secs();
-                let why = format!("{e}; it goes back by itself {seconds} seconds after it heard the last of us");
+                let why =
+                    format!("{e}; it goes back by itself {seconds} seconds after it heard the last of us");
                 self.tell(Event::Unreachable(why)).await;
             }
         }
@@ -508,7 +501,9 @@ async fn standing(link: &Link, token: &str) -> Option<Standing> {
         let (key, value) = line.split_once(' ').unwrap_or((line, ""));
         let value = crate::error::printable(value);
         match key {
-            "unit" => out.alive = matches!(value.as_str(), "active" | "activating" | "deactivating" | "reloading"),
+            "unit" => {
+                out.alive = matches!(value.as_str(), "active" | "activating" | "deactivating" | "reloading")
+            }
             "state" => out.state = value,
             "nonce" => out.nonce = value,
             "current" => out.current = value,

@@ -87,8 +87,10 @@ fn join(versions: &BTreeSet<String>) -> String {
 fn name_and_version(path: &str) -> (String, String) {
     let base = path.rsplit('/').next().unwrap_or(path);
     let name = if base.len() > 33 && base.as_bytes().get(32) == Some(&b'-') { &base[33..] } else { base };
-    let split =
-        name.char_indices().zip(name.chars().skip(1)).find(|((_, c), next)| *c == '-' && next.is_ascii_digit());
+    let split = name
+        .char_indices()
+        .zip(name.chars().skip(1))
+        .find(|((_, c), next)| *c == '-' && next.is_ascii_digit());
     match split {
         Some(((at, _), _)) => (name[..at].to_owned(), name[at + 1..].to_owned()),
         None => (name.to_owned(), String::new()),
@@ -118,8 +120,10 @@ mod tests {
 
     #[test]
     fn every_kind_of_change() {
-        let old = [p('a', "htop-3.1"), p('a', "same-1"), p('a', "conf"), p('a', "old-2"), p('a', "not-a-version")];
-        let new = [p('b', "htop-3.2"), p('a', "same-1"), p('b', "conf"), p('a', "new-2"), p('a', "not-a-version")];
+        let old =
+            [p('a', "htop-3.1"), p('a', "same-1"), p('a', "conf"), p('a', "old-2"), p('a', "not-a-version")];
+        let new =
+            [p('b', "htop-3.2"), p('a', "same-1"), p('b', "conf"), p('a', "new-2"), p('a', "not-a-version")];
         let got = closure_diff(old.iter().map(String::as_str), new.iter().map(String::as_str));
         assert_eq!(
             got,

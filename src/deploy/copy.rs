@@ -147,7 +147,11 @@ async fn send_chunk(
     let imported = import.wait().await.doing("waiting for ssh")?;
     let exported = export.wait().await.doing("waiting for nix-store")?;
     if !imported.success() {
-        let what = if imported.code() == Some(255) { "the connection was lost" } else { "its store refuses the copy" };
+        let what = if imported.code() == Some(255) {
+            "the connection was lost"
+        } else {
+            "its store refuses the copy"
+        };
         return Err(Error::new(format!("{}: {what}: {}", link.address, last_line(&import_said))));
     }
     if !exported.success() {
@@ -176,8 +180,11 @@ mod tests {
 
     #[test]
     fn chunks_keep_the_order_and_stay_small() {
-        let paths: Vec<(String, u64)> =
-            [1, CHUNK / 2, CHUNK / 2, 3 * CHUNK, 5, 6].iter().enumerate().map(|(n, s)| (n.to_string(), *s)).collect();
+        let paths: Vec<(String, u64)> = [1, CHUNK / 2, CHUNK / 2, 3 * CHUNK, 5, 6]
+            .iter()
+            .enumerate()
+            .map(|(n, s)| (n.to_string(), *s))
+            .collect();
         let refs: Vec<_> = paths.iter().collect();
         let got: Vec<Vec<&str>> =
             chunks(&refs).iter().map(|c| c.iter().map(|(p, _)| p.as_str()).collect()).collect();

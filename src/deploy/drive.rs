@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::agent::{Agent, Heard};
+use super::health;
 use super::local::{self, LocalClosure};
 use super::model::{Deployment, levels};
 use super::plan::{Plan, Status};
@@ -19,7 +20,6 @@ use super::probe::{self, Found, Probe};
 use super::record::HostRecord;
 use super::ssh::{Link, Settings};
 use super::step::{Effect, Goal, Outcome, Phase, Setup, State, Strategy};
-use super::health;
 use crate::error::{Error, Result, ResultExt};
 use crate::nix::Store;
 
@@ -101,7 +101,7 @@ pub struct Survey {
 /// Asks all hosts at once how they are.
 ///
 /// # Errors
-/// When a system is not in this machine's store.
+/// When a task of the program fails.
 pub async fn survey(
     deployment: &Deployment,
     selected: &BTreeSet<String>,
@@ -109,41 +109,67 @@ pub async fn survey(
     store: &Store,
 ) -> Result<Survey> {
     let mut out = Survey::default();
-    let mut same: BTreeMap<&str, LocalClosure> = BTreeMap::new();
-    for (node, target) in deployment.nodes.iter().filter(|(n, _)| selected.contains(*n)) {
-        let closure = match same.get(target.toplevel.as_str()) {
-            Some(closure) => closure.clone(),
-            None => local::closure_of(store, &target.toplevel).await.doing(node)?,
-        };
-        same.insert(&target.toplevel, closure.clone());
-        out.closures.insert(node.clone(), closure);
-    }
     let limit = Arc::new(Semaphore::new(ASKED));
     let mut asked = JoinSet::new();
-    for (node, closure) in &out.closures {
-        let Some(target) = deployment.nodes.get(node).cloned() else { continue };
-        let (node, closure, settings) = (node.clone(), closure.clone(), Arc::clone(settings));
+    let mut known: BTreeMap<&str, Option<LocalClosure>> = BTreeMap::new();
+    for (node, target) in deployment.nodes.iter().filter(|(n, _)| selected.contains(*n)) {
+        let closure = match known.get(target.toplevel.as_str()) {
+            Some(closure) => closure.clone(),
+            // What an earlier generation needs may be on its host alone.
+            None => local::closure_of(store, &target.toplevel).await.ok(),
+        };
+        known.insert(&target.toplevel, closure.clone());
+        let (node, target, settings) = (node.clone(), target.clone(), Arc::clone(settings));
         let (network, limit) = (deployment.network.name.clone(), Arc::clone(&limit));
         asked.spawn(async move {
             let _permit = limit.acquire().await;
             match Link::open(&target, &settings).await {
-                Ok(link) => {
-                    let found = match ask(&link, &network, &target, &closure).await {
-                        Ok(probe) => Found::Host(Box::new(probe)),
-                        Err(e) => Found::Odd(e.to_string()),
-                    };
-                    (node, found, Some(link))
-                }
-                Err(e) => (node, Found::NoWay(e), None),
+                Ok(link) => match ask(&link, &network, &target, closure).await {
+                    Ok((probe, closure)) => (node, Found::Host(Box::new(probe)), Some(link), closure),
+                    Err(e) => (node, Found::Odd(e.to_string()), Some(link), LocalClosure::default()),
+                },
+                Err(e) => (node, Found::NoWay(e), None, closure.unwrap_or_default()),
             }
         });
     }
     while let Some(done) = asked.join_next().await {
-        let (node, found, link) = done.map_err(|e| Error::new(format!("a task of the program: {e}")))?;
+        let (node, found, link, closure) =
+            done.map_err(|e| Error::new(format!("a task of the program: {e}")))?;
         if let Some(link) = link {
             out.links.insert(node.clone(), Arc::new(link));
         }
+        out.closures.insert(node.clone(), closure);
         out.found.insert(node, found);
+    }
+    Ok(out)
+}
+
+/// Asks hosts how they are, and nothing about what they shall become.
+///
+/// # Errors
+/// When a task of the program fails.
+pub async fn status(deployment: &Deployment, settings: &Arc<Settings>) -> Result<BTreeMap<String, Found>> {
+    let limit = Arc::new(Semaphore::new(ASKED));
+    let mut asked = JoinSet::new();
+    for (node, target) in &deployment.nodes {
+        let (node, target, settings) = (node.clone(), target.clone(), Arc::clone(settings));
+        let (network, limit) = (deployment.network.name.clone(), Arc::clone(&limit));
+        asked.spawn(async move {
+            let _permit = limit.acquire().await;
+            let found = match Link::open(&target, &settings).await {
+                Ok(link) => match probe::ask(&link, &network).await {
+                    Ok(probe) => Found::Host(Box::new(probe)),
+                    Err(e) => Found::Odd(e.to_string()),
+                },
+                Err(e) => Found::NoWay(e),
+            };
+            (node, found)
+        });
+    }
+    let mut out = BTreeMap::new();
+    while let Some(done) = asked.join_next().await {
+        let (node, found) = done.map_err(|e| Error::new(format!("a task of the program: {e}")))?;
+        out.insert(node, found);
     }
     Ok(out)
 }
@@ -152,12 +178,29 @@ async fn ask(
     link: &Link,
     network: &str,
     target: &super::model::Target,
-    closure: &LocalClosure,
-) -> Result<Probe> {
+    closure: Option<LocalClosure>,
+) -> Result<(Probe, LocalClosure)> {
     let mut probe = probe::ask(link, network).await?;
     if !probe.lacks.is_empty() || !probe::fits(&probe.machine, target) {
-        return Ok(probe);
+        return Ok((probe, closure.unwrap_or_default()));
     }
+    let closure = match closure {
+        Some(closure) => closure,
+        None => LocalClosure {
+            paths: probe::closure(link, &target.toplevel)
+                .await
+                .map_err(|_| {
+                    Error::new(format!(
+                        "{} is neither in this machine's store nor in the host's",
+                        target.toplevel
+                    ))
+                })?
+                .into_iter()
+                .map(|path| (path, 0))
+                .collect(),
+            ..LocalClosure::default()
+        },
+    };
     let missing = probe::missing(link, &closure.paths).await?;
     if let Some(current) = &probe.current {
         // A host whose store does not know its own system is still worth a plan.
@@ -172,7 +215,7 @@ async fn ask(
             probe.unhealthy.push(why);
         }
     }
-    Ok(probe)
+    Ok((probe, closure))
 }
 
 impl Survey {
@@ -239,12 +282,8 @@ impl Deploy {
         stop: &mut mpsc::Receiver<()>,
         tell: &mut (dyn FnMut(&Happening) + Send),
     ) -> Result<BTreeMap<String, Outcome>> {
-        let changing: BTreeSet<String> = plan
-            .hosts
-            .iter()
-            .filter(|(_, h)| h.status == Status::Changes)
-            .map(|(n, _)| n.clone())
-            .collect();
+        let changing: BTreeSet<String> =
+            plan.hosts.iter().filter(|(_, h)| h.status == Status::Changes).map(|(n, _)| n.clone()).collect();
         let mut outcomes: BTreeMap<String, Outcome> = plan
             .hosts
             .iter()
@@ -325,11 +364,32 @@ impl Deploy {
         Ok(outcomes)
     }
 
+    /// Starts hosts anew, all at once, and waits until each is back with the system it shall run.
+    ///
+    /// # Errors
+    /// Names the hosts that did not come back as they should.
+    pub async fn reboot(&self, hosts: &BTreeSet<String>, limit: Duration) -> Result<()> {
+        let mut tasks = JoinSet::new();
+        for (node, target) in self.deployment.nodes.iter().filter(|(n, _)| hosts.contains(*n)) {
+            let (node, target, settings) = (node.clone(), target.clone(), Arc::clone(&self.settings));
+            let network = self.deployment.network.name.clone();
+            tasks.spawn(async move { reboot(&target, &settings, &network, limit).await.doing(node) });
+        }
+        let mut failed = Vec::new();
+        while let Some(done) = tasks.join_next().await {
+            if let Err(e) = done.map_err(|e| Error::new(e.to_string())).and_then(|r| r) {
+                failed.push(e.to_string());
+            }
+        }
+        if failed.is_empty() { Ok(()) } else { Err(Error::new(failed.join("; "))) }
+    }
+
     /// Every host's group, and the hosts that come before it.
     fn groups(&self, changing: &BTreeSet<String>) -> Result<BTreeMap<String, (usize, Vec<String>)>> {
         let order = levels(&self.deployment, changing)
             .map_err(|circle| Error::new(format!("{} wait for each other", circle.join(", "))))?;
-        let canary = |n: &str| self.deployment.nodes.get(n).is_some_and(|t| t.tags.iter().any(|t| t == "canary"));
+        let canary =
+            |n: &str| self.deployment.nodes.get(n).is_some_and(|t| t.tags.iter().any(|t| t == "canary"));
         if self.options.strategy == Strategy::Canary && !changing.iter().any(|n| canary(n)) {
             return Err(Error::usage("no host that changes has the tag \"canary\"")
                 .hint("give one deployment.tags = [ \"canary\" ], or choose another --strategy"));
@@ -397,6 +457,40 @@ impl Deploy {
         }
         Ok(workers)
     }
+}
+
+async fn reboot(
+    target: &super::model::Target,
+    settings: &Arc<Settings>,
+    network: &str,
+    limit: Duration,
+) -> Result<()> {
+    let no_way = |e: super::ssh::ConnectError| Error::new(e.to_string());
+    let link = Link::open(target, settings).await.map_err(no_way)?;
+    let before = probe::ask(&link, network).await?.boot;
+    link.run("PATH=$PATH:/run/current-system/sw/bin; systemctl reboot", &[], &[]).await?;
+    drop(link);
+    let end = tokio::time::Instant::now() + limit;
+    let mut why = "it did not come back in time".to_owned();
+    while tokio::time::Instant::now() < end {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let link = match Link::open(target, settings).await {
+            Ok(link) => link,
+            Err(e) => {
+                why = e.to_string();
+                continue;
+            }
+        };
+        let Ok(probe) = probe::ask(&link, network).await else { continue };
+        if probe.boot == before {
+            continue;
+        }
+        return match probe.current {
+            Some(current) if current == target.toplevel => Ok(()),
+            other => Err(Error::new(format!("it booted {}", other.unwrap_or_else(|| "no system".into())))),
+        };
+    }
+    Err(Error::new(why))
 }
 
 /// A name that no other attempt has.

@@ -106,7 +106,8 @@ async fn ask(link: &Link, port: u16, path: &str) -> Result<Vec<u8>, String> {
 fn judge(answer: &[u8], status: u16, body: Option<&str>) -> Result<(), String> {
     let text = String::from_utf8_lossy(answer);
     let first = text.lines().next().unwrap_or_default();
-    let got = first.strip_prefix("HTTP/").and_then(|r| r.split(' ').nth(1)).and_then(|s| s.parse::<u16>().ok());
+    let got =
+        first.strip_prefix("HTTP/").and_then(|r| r.split(' ').nth(1)).and_then(|s| s.parse::<u16>().ok());
     match got {
         None => Err(format!("it does not speak HTTP: {}", printable(first))),
         Some(got) if got != status => Err(format!("status {got}, not {status}")),

@@ -173,8 +173,8 @@ fn host(target: &Target, found: &Found, closure: Option<&LocalClosure>) -> HostP
     for check in &probe.unhealthy {
         out.notes.push(format!("a health check fails already: {check}"));
     }
-    if probe.booted.is_some() && probe.booted != probe.profile {
-        out.notes.push("it would boot another system than it booted".into());
+    if probe.profile.is_some() && probe.current != probe.profile {
+        out.notes.push("it would boot another system than it runs".into());
     }
     out.status = status(target, probe, out.missing_bytes);
     out
@@ -225,10 +225,9 @@ pub fn megabytes(bytes: u64) -> String {
 fn drift(probe: &Probe) -> Option<String> {
     let record = probe.record.as_ref()?;
     match &probe.current {
-        Some(current) if *current != record.toplevel => Some(format!(
-            "it runs {current}, and generation {} deployed {}",
-            record.number, record.toplevel
-        )),
+        Some(current) if *current != record.toplevel => {
+            Some(format!("it runs {current}, and generation {} deployed {}", record.number, record.toplevel))
+        }
         _ => None,
     }
 }
@@ -315,10 +314,7 @@ mod tests {
         };
         let wanted = Some(path("web"));
         assert_eq!(at(&|_| {}), Status::Changes);
-        assert_eq!(
-            at(&|p| (p.current, p.profile) = (wanted.clone(), wanted.clone())),
-            Status::Unchanged
-        );
+        assert_eq!(at(&|p| (p.current, p.profile) = (wanted.clone(), wanted.clone())), Status::Unchanged);
         // Running, and not what boots next: it has to be committed.
         assert_eq!(at(&|p| p.current = wanted.clone()), Status::Changes);
         assert!(matches!(at(&|p| p.machine = "Linux aarch64".into()), Status::Architecture(_)));

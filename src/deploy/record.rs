@@ -113,7 +113,13 @@ impl Records {
         let file = self.dir.join(format!("{}.json", generation.number));
         let new = self.dir.join(format!(".{}.{}", generation.number, std::process::id()));
         let text = serde_json::to_string_pretty(generation)?;
-        let mut out = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new).doing(new.display())?;
+        let mut out = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&new)
+            .doing(new.display())?;
         out.write_all(text.as_bytes()).and_then(|()| out.sync_all()).doing(new.display())?;
         // A link, unlike a rename, never replaces what somebody else has written.
         let linked = fs::hard_link(&new, &file).doing(file.display());

@@ -68,9 +68,12 @@ fn body(out: &mut String, host: &HostPlan) {
 
 fn units(out: &mut String, units: &Units) {
     let guess = if units.exact { "" } else { " (as far as their files tell)" };
-    for (word, list) in
-        [("stop", &units.stop), ("start", &units.start), ("restart", &units.restart), ("reload", &units.reload)]
-    {
+    for (word, list) in [
+        ("stop", &units.stop),
+        ("start", &units.start),
+        ("restart", &units.restart),
+        ("reload", &units.reload),
+    ] {
         if !list.is_empty() {
             let _ = writeln!(out, "    units that {word}{guess}: {}", list.join(", "));
         }
@@ -107,7 +110,11 @@ pub fn print_diff(changes: &[Change], indent: &str) -> String {
         _ => None,
     });
     if !rebuilt.is_empty() {
-        let more = if rebuilt.len() > SHOWN { format!(" and {} more", rebuilt.len() - SHOWN) } else { String::new() };
+        let more = if rebuilt.len() > SHOWN {
+            format!(" and {} more", rebuilt.len() - SHOWN)
+        } else {
+            String::new()
+        };
         let shown: Vec<&str> = rebuilt.iter().take(SHOWN).map(String::as_str).collect();
         let _ = writeln!(out, "{indent}rebuilt: {}{more}", shown.join(", "));
     }
@@ -141,7 +148,10 @@ mod tests {
             network: "shop".into(),
             hosts: [
                 ("db".to_owned(), host(Status::Unchanged, 0)),
-                ("off".to_owned(), HostPlan { address: None, ..host(Status::Unreachable("no route".into()), 0) }),
+                (
+                    "off".to_owned(),
+                    HostPlan { address: None, ..host(Status::Unreachable("no route".into()), 0) },
+                ),
                 ("web".to_owned(), host(Status::Changes, 3)),
             ]
             .into(),

@@ -108,11 +108,6 @@ impl Answer {
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.out).into_owned()
     }
-
-    /// Whether SSH itself failed, not the command.
-    pub fn lost(&self) -> bool {
-        matches!(self.status, None | Some(255))
-    }
 }
 
 /// An open way to a host. Dropping it closes it.
@@ -125,7 +120,8 @@ pub struct Link {
     settings: Arc<Settings>,
     /// Whether sudo asks for the password.
     asks: bool,
-    master: Child,
+    /// Ends with this link.
+    _master: Child,
 }
 
 impl Link {
@@ -175,7 +171,8 @@ impl Link {
                 drain(stderr);
                 let target = target.clone();
                 let settings = Arc::clone(settings);
-                let mut link = Self { address: address.into(), socket, target, settings, asks: false, master };
+                let mut link =
+                    Self { address: address.into(), socket, target, settings, asks: false, _master: master };
                 link.asks = link.sudo_asks().await;
                 return Ok(link);
             }
@@ -300,12 +297,6 @@ impl Link {
         ssh.arg("-W").arg(format!("127.0.0.1:{port}")).arg("--").arg("diorama-host");
         ssh.spawn().doing("cannot run ssh")
     }
-
-    /// Waits until the connection is gone.
-    pub async fn closed(&mut self) {
-        // An error means that there is no such process any more.
-        let _ = self.master.wait().await;
-    }
 }
 
 impl Drop for Link {
@@ -331,7 +322,10 @@ fn options(target: &Target, settings: &Settings) -> Vec<String> {
     let mut say = |option: String| out.extend(["-o".into(), option]);
     say("BatchMode=yes".into());
     say("ControlPersist=no".into());
-    say(format!("UserKnownHostsFile={} ~/.ssh/known_hosts ~/.ssh/known_hosts2", known(&settings.known_hosts)));
+    say(format!(
+        "UserKnownHostsFile={} ~/.ssh/known_hosts ~/.ssh/known_hosts2",
+        known(&settings.known_hosts)
+    ));
     say(format!("StrictHostKeyChecking={strict}"));
     say("HashKnownHosts=no".into());
     say("UpdateHostKeys=no".into());
@@ -395,8 +389,14 @@ mod tests {
         for (said, want) in [
             ("ssh: connect to host web port 22: Connection refused", "unreachable"),
             ("", "unreachable"),
-            ("@@@\n@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.", "key"),
-            ("No ED25519 host key is known for [web]:22 and you have requested strict checking.\nHost key verification failed.", "key"),
+            (
+                "@@@\n@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.",
+                "key",
+            ),
+            (
+                "No ED25519 host key is known for [web]:22 and you have requested strict checking.\nHost key verification failed.",
+                "key",
+            ),
             ("root@web: Permission denied (publickey).", "refused"),
         ] {
             assert_eq!(kind(said), want, "{said}");

@@ -301,9 +301,10 @@ impl State {
 
     /// The person does not want it any more. Too late once hosts have been let go.
     pub fn interrupt(&mut self) -> Vec<(String, Effect)> {
-        let decided = self.hosts.values().any(|h| {
-            h.phase == Phase::Releasing || matches!(&h.phase, Phase::Done(o) if o.is_good())
-        });
+        let decided = self
+            .hosts
+            .values()
+            .any(|h| h.phase == Phase::Releasing || matches!(&h.phase, Phase::Done(o) if o.is_good()));
         if !decided || self.setup.best_effort {
             self.failing.get_or_insert_with(|| "interrupted".into());
         }
@@ -341,9 +342,11 @@ impl State {
             (Phase::Checking, Event::Healthy) => Some(Phase::Healthy),
             (Phase::Committing, Event::Committed) => Some(Phase::Committed),
             (Phase::Releasing, Event::Released) => Some(Phase::Done(host.kept())),
+            // Said twice: it is being taken back already.
+            (Phase::Reverting | Phase::Recovering, Event::Released) if host.restored => None,
             // The order to let go was there before the order to go back.
             (Phase::Reverting | Phase::Recovering, Event::Released) => {
-                if taken_back.is_some() && !host.restored {
+                if taken_back.is_some() {
                     host.restored = true;
                     effects.push((name.to_owned(), Effect::Restore));
                     Some(Phase::Recovering)
@@ -356,12 +359,20 @@ impl State {
                 if host.why.is_none() {
                     failure = Some(why.clone());
                 }
-                Some(Phase::Done(if host.touched { Outcome::RolledBack(why) } else { Outcome::Untouched(why) }))
+                Some(Phase::Done(if host.touched {
+                    Outcome::RolledBack(why)
+                } else {
+                    Outcome::Untouched(why)
+                }))
             }
             (_, Event::Reverted) => {
                 let why = "its supervisor took it back".to_owned();
                 failure = Some(why.clone());
-                Some(Phase::Done(if host.touched { Outcome::RolledBack(why) } else { Outcome::Untouched(why) }))
+                Some(Phase::Done(if host.touched {
+                    Outcome::RolledBack(why)
+                } else {
+                    Outcome::Untouched(why)
+                }))
             }
             (_, Event::RevertFailed(why)) => {
                 failure = Some(why.clone());
@@ -491,7 +502,9 @@ impl State {
             Phase::Waiting if self.busy(&Phase::Copying) < self.setup.max_copy => {
                 Some((Phase::Copying, Some(Effect::Copy)))
             }
-            Phase::Copied if self.all(name, &Phase::Copied, None) => Some((Phase::Locking, Some(Effect::Lock))),
+            Phase::Copied if self.all(name, &Phase::Copied, None) => {
+                Some((Phase::Locking, Some(Effect::Lock)))
+            }
             Phase::Locked => self.activation(name, host),
             Phase::Acked if self.all(name, &Phase::Acked, Some(host.group)) => {
                 Some((Phase::Checking, Some(Effect::Check)))

@@ -10,7 +10,9 @@ enum Truth {
     /// Its supervisor could not go back.
     Broken,
     /// It is cut off, and its supervisor has gone back or been let go before.
-    Away { new: bool },
+    Away {
+        new: bool,
+    },
 }
 
 /// A generator of numbers that needs no clock (xorshift).
@@ -30,6 +32,8 @@ struct World {
     truth: BTreeMap<String, Truth>,
     /// Whether the supervisor has been let go.
     free: BTreeSet<String>,
+    /// Hosts whose supervisor takes no orders any more.
+    over: BTreeSet<String>,
     pending: Vec<(String, Effect)>,
     dice: Dice,
     /// One in how many things goes wrong; 0 for never.
@@ -47,7 +51,15 @@ fn world(setup: Setup, groups: &[(&str, usize, &[&str])], seed: u64, trouble: u6
         .collect();
     let truth = hosts.keys().map(|n| (n.clone(), Truth::Old)).collect();
     let state = State::new(setup, hosts);
-    World { state, truth, free: BTreeSet::new(), pending: Vec::new(), dice: Dice(seed | 1), trouble }
+    World {
+        state,
+        truth,
+        free: BTreeSet::new(),
+        over: BTreeSet::new(),
+        pending: Vec::new(),
+        dice: Dice(seed | 1),
+        trouble,
+    }
 }
 
 impl World {
@@ -66,9 +78,18 @@ impl World {
                 assert!(self.state.finished(), "stuck: {:?}", self.state);
                 return;
             }
+            // Hosts go on in any order; what one of them is told, it does in the order it was told.
             let at = self.dice.roll(self.pending.len() as u64) as usize;
-            let (host, effect) = self.pending.remove(at);
+            let host = self.pending[at].0.clone();
+            let first = self.pending.iter().position(|(h, _)| *h == host).unwrap();
+            let (host, effect) = self.pending.remove(first);
+            if self.over.contains(&host) && !matches!(effect, Effect::Recover | Effect::Restore) {
+                continue;
+            }
             for event in self.act(&host, effect) {
+                if matches!(event, Event::Reverted | Event::RevertFailed(_) | Event::Lost(_)) {
+                    self.over.insert(host.clone());
+                }
                 let effects = self.state.step(&host, event);
                 self.pending.extend(effects);
             }
@@ -109,7 +130,11 @@ impl World {
             // The host reverts by itself when nobody is heard of.
             Effect::Acknowledge | Effect::Commit if bad => {
                 set(self, Truth::Old);
-                if self.dice.roll(2) == 0 { lost() } else { vec![Event::Reverting("x".into()), Event::Reverted] }
+                if self.dice.roll(2) == 0 {
+                    lost()
+                } else {
+                    vec![Event::Reverting("x".into()), Event::Reverted]
+                }
             }
             Effect::Acknowledge => vec![Event::Acked],
             Effect::Check if bad => vec![Event::Unhealthy("closed".into())],
@@ -172,7 +197,12 @@ fn what_is_said_of_a_host_is_true_and_all_are_new_or_all_are_old() {
         for (hosts, best_effort) in [(THREE, false), (ROLLING, false), (THREE, true)] {
             let goal = [Goal::Switch, Goal::Boot, Goal::Test][seed as usize % 3];
             let interrupt = (seed % 4 == 0).then_some((seed / 4 % 40) as usize);
-            let mut w = world(setup(goal, best_effort), hosts, seed.wrapping_mul(0x9e37_79b9), [0, 4, 12, 30][seed as usize / 3 % 4]);
+            let mut w = world(
+                setup(goal, best_effort),
+                hosts,
+                seed.wrapping_mul(0x9e37_79b9),
+                [0, 4, 12, 30][seed as usize / 3 % 4],
+            );
             w.run(interrupt);
             let outcomes = w.state.outcomes();
             let (mut new, mut old) = (0, 0);
@@ -209,7 +239,11 @@ fn without_trouble_everything_is_switched() {
 }
 
 /// Feeds every effect's good event but to those named.
-fn drive(state: &mut State, mut pending: Vec<(String, Effect)>, hold: &[(&str, Effect)]) -> Vec<(String, Effect)> {
+fn drive(
+    state: &mut State,
+    mut pending: Vec<(String, Effect)>,
+    hold: &[(&str, Effect)],
+) -> Vec<(String, Effect)> {
     let mut log = Vec::new();
     while let Some((host, effect)) = pending.first().cloned() {
         pending.remove(0);

@@ -145,12 +145,22 @@ pub struct Options {
     pub show_trace: bool,
     /// Take the newest packages instead of those in the lock.
     pub update: bool,
+    /// The infrastructure model, for [`Evaluator::deployment`].
+    pub infrastructure: Option<PathBuf>,
 }
 
 impl Options {
     /// The usual ones.
     pub fn new(paths: Paths, assets: PathBuf) -> Self {
-        Self { paths, assets, name: None, nixpkgs: None, show_trace: false, update: false }
+        Self {
+            paths,
+            assets,
+            name: None,
+            nixpkgs: None,
+            show_trace: false,
+            update: false,
+            infrastructure: None,
+        }
     }
 }
 
@@ -187,7 +197,34 @@ struct Answer {
     system: System,
     missing_packages: Vec<Vec<String>>,
     manifest: Option<serde_json::Value>,
+    /// Where the systems go; only when they are evaluated for production.
+    #[serde(default)]
+    deployment: Option<serde_json::Value>,
     realise: BTreeMap<String, Vec<String>>,
+}
+
+/// What is evaluated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// Machines that run here.
+    Clone,
+    /// Systems for hosts.
+    Production,
+}
+
+/// A model, evaluated for production.
+#[derive(Debug, Clone)]
+pub struct Production {
+    /// The model's file.
+    pub model: PathBuf,
+    /// The guest system, and why it is used.
+    pub system: System,
+    /// The hosts, as JSON.
+    pub deployment: serde_json::Value,
+    /// The derivations that every node needs.
+    pub realise: BTreeMap<String, Vec<String>>,
+    /// The network's name.
+    pub network: String,
 }
 
 /// Evaluates models and realises what they need.
@@ -219,30 +256,66 @@ impl Evaluator {
         progress: &mut (dyn FnMut(Progress) + Send),
         cancel: &CancellationToken,
     ) -> Result<Evaluation, NixError> {
-        let model = std::path::absolute(model).map_err(|e| NixError::io(model.display().to_string(), e))?;
-        fs::metadata(&model).map_err(|e| NixError::io(format!("the model {}", model.display()), e))?;
+        let model = self.file(model)?;
         if model.extension().is_some_and(|e| e == "json") {
             return read_manifest(&model);
         }
-        let lock = lock_path(&model);
+        let answer = self.answer(&model, Purpose::Clone, progress, cancel).await?;
+        let Some(manifest) = answer.manifest else {
+            return Err(self.wrong(&model, "the evaluation gave no manifest".into()));
+        };
+        let manifest = model::parse(&manifest.to_string())
+            .map_err(|list| NixError::Manifest { model: model.clone(), list })?;
+        let lock = Some(lock_path(&model)).filter(|l| l.is_file());
+        Ok(Evaluation { model, system: answer.system, manifest, realise: answer.realise, lock })
+    }
+
+    /// Evaluates a model for production: the systems without what only a clone has, and where they go.
+    ///
+    /// # Errors
+    /// As [`Evaluator::evaluate`].
+    pub async fn production(
+        &self,
+        model: &Path,
+        progress: &mut (dyn FnMut(Progress) + Send),
+        cancel: &CancellationToken,
+    ) -> Result<Production, NixError> {
+        let model = self.file(model)?;
+        let answer = self.answer(&model, Purpose::Production, progress, cancel).await?;
+        let Some(deployment) = answer.deployment else {
+            return Err(self.wrong(&model, "the evaluation gave no deployment".into()));
+        };
+        let network = deployment["network"]["name"].as_str().unwrap_or("network").to_owned();
+        Ok(Production { model, system: answer.system, deployment, realise: answer.realise, network })
+    }
+
+    fn file(&self, model: &Path) -> Result<PathBuf, NixError> {
+        let model = std::path::absolute(model).map_err(|e| NixError::io(model.display().to_string(), e))?;
+        fs::metadata(&model).map_err(|e| NixError::io(format!("the model {}", model.display()), e))?;
+        Ok(model)
+    }
+
+    /// Asks until every package is known.
+    async fn answer(
+        &self,
+        model: &Path,
+        purpose: Purpose,
+        progress: &mut (dyn FnMut(Progress) + Send),
+        cancel: &CancellationToken,
+    ) -> Result<Answer, NixError> {
+        let lock = lock_path(model);
         let mut update = self.options.update;
         for _ in 0..4 {
             progress(Progress::Evaluating);
-            let answer = self.ask(&model, &lock, progress, cancel).await?;
-            if !answer.missing_packages.is_empty() || update {
-                self.resolve(answer.missing_packages, &lock, update, progress, cancel).await?;
-                update = false;
-                continue;
+            let mut answer = self.ask(model, &lock, purpose, progress, cancel).await?;
+            if answer.missing_packages.is_empty() && !update {
+                return Ok(answer);
             }
-            let Some(manifest) = answer.manifest else {
-                return Err(self.wrong(&model, "the evaluation gave no manifest".into()));
-            };
-            let manifest = model::parse(&manifest.to_string())
-                .map_err(|list| NixError::Manifest { model: model.clone(), list })?;
-            let lock = lock.is_file().then_some(lock);
-            return Ok(Evaluation { model, system: answer.system, manifest, realise: answer.realise, lock });
+            let missing = std::mem::take(&mut answer.missing_packages);
+            self.resolve(missing, &lock, update, progress, cancel).await?;
+            update = false;
         }
-        Err(self.wrong(&model, "its packages do not come to an end: each evaluation asks for more".into()))
+        Err(self.wrong(model, "its packages do not come to an end: each evaluation asks for more".into()))
     }
 
     fn wrong(&self, model: &Path, cause: String) -> NixError {
@@ -253,6 +326,7 @@ impl Evaluator {
         &self,
         model: &Path,
         lock: &Path,
+        purpose: Purpose,
         progress: &mut (dyn FnMut(Progress) + Send),
         cancel: &CancellationToken,
     ) -> Result<Answer, NixError> {
@@ -268,6 +342,12 @@ impl Evaluator {
         arg("--argstr", "model", model.as_os_str());
         if let Some(name) = &self.options.name {
             arg("--argstr", "name", name.as_ref());
+        }
+        if purpose == Purpose::Production {
+            arg("--arg", "clone", "false".as_ref());
+            if let Some(file) = &self.options.infrastructure {
+                arg("--arg", "infrastructure", file.as_os_str());
+            }
         }
         match &self.options.nixpkgs {
             Some(path) if path.starts_with('<') => arg("--arg", "nixpkgs", path.as_ref()),

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::log::LogEvent;
 use super::progress::{Level, Progress, Tally};
-use super::{Evaluation, Evaluator, NixError, check, failure, run, write_atomically};
+use super::{Evaluation, Evaluator, NixError, Production, check, failure, run, write_atomically};
 
 /// Builds and downloads at once: most of them wait for the network or for one file.
 const JOBS: usize = 8;
@@ -22,6 +22,15 @@ struct Record {
     store: PathBuf,
     derivations: Vec<String>,
     outputs: Vec<PathBuf>,
+}
+
+/// What is to be built for a network, and under which names it is remembered.
+#[derive(Debug)]
+struct Work<'a> {
+    network: &'a str,
+    realise: &'a BTreeMap<String, Vec<String>>,
+    bundled: bool,
+    kind: &'static str,
 }
 
 impl Evaluator {
@@ -36,15 +45,60 @@ impl Evaluator {
         progress: &mut (dyn FnMut(Progress) + Send),
         cancel: &CancellationToken,
     ) -> Result<(), NixError> {
-        let mut derivations: Vec<String> = evaluation.realise.values().flatten().cloned().collect();
+        let work = Work {
+            network: &evaluation.manifest.network.name,
+            realise: &evaluation.realise,
+            bundled: evaluation.system.name == "debian",
+            kind: "",
+        };
+        let nodes: Vec<&String> = evaluation.manifest.nodes.keys().collect();
+        let check = || {
+            let list = check::files(&evaluation.manifest);
+            if list.is_empty() {
+                return Ok(());
+            }
+            Err(NixError::Manifest { model: evaluation.model.clone(), list })
+        };
+        self.build(&work, &nodes, &check, progress, cancel).await
+    }
+
+    /// Builds and fetches the systems of a model that was evaluated for production.
+    ///
+    /// # Errors
+    /// As [`Evaluator::realise`].
+    pub async fn realise_production(
+        &self,
+        production: &Production,
+        progress: &mut (dyn FnMut(Progress) + Send),
+        cancel: &CancellationToken,
+    ) -> Result<(), NixError> {
+        let work = Work {
+            network: &production.network,
+            realise: &production.realise,
+            bundled: production.system.name == "debian",
+            kind: "production-",
+        };
+        let nodes: Vec<&String> = production.realise.keys().collect();
+        self.build(&work, &nodes, &|| Ok(()), progress, cancel).await
+    }
+
+    async fn build(
+        &self,
+        work: &Work<'_>,
+        nodes: &[&String],
+        check: &(dyn Fn() -> Result<(), NixError> + Sync),
+        progress: &mut (dyn FnMut(Progress) + Send),
+        cancel: &CancellationToken,
+    ) -> Result<(), NixError> {
+        let mut derivations: Vec<String> = work.realise.values().flatten().cloned().collect();
         derivations.sort();
         derivations.dedup();
-        let state = self.options.paths.network_state(&evaluation.manifest.network.name);
-        let record_file = state.join("realised.json");
+        let state = self.options.paths.network_state(work.network);
+        let record_file = state.join(format!("{}realised.json", work.kind));
         let store = self.store.store_dir();
         let done = |progress: &mut (dyn FnMut(Progress) + Send)| {
-            for node in evaluation.manifest.nodes.keys() {
-                progress(Progress::Done { node: node.clone() });
+            for node in nodes {
+                progress(Progress::Done { node: (*node).clone() });
             }
         };
         if derivations.is_empty() || is_there(&record_file, &store, &derivations) {
@@ -54,9 +108,9 @@ impl Evaluator {
         if let Some(obstacle) = self.store.obstacle() {
             return Err(NixError::Obstacle(obstacle));
         }
-        let mut tally = Tally::new(self.needs(evaluation, cancel).await?);
-        let bundled = evaluation.system.name == "debian";
-        let roots = state.join("roots");
+        let mut tally = Tally::new(self.needs(work.realise, cancel).await?);
+        let bundled = work.bundled;
+        let roots = state.join(format!("{}roots", work.kind));
         fs::create_dir_all(&roots).map_err(|e| NixError::io(format!("making {}", roots.display()), e))?;
         let mut args: Vec<std::ffi::OsString> =
             ["--realise", "--log-format", "internal-json", "--max-jobs"].map(Into::into).into();
@@ -65,7 +119,7 @@ impl Evaluator {
         args.push(roots.join("new").into());
         args.extend(derivations.iter().map(Into::into));
 
-        let log_path = state.join("build.log");
+        let log_path = state.join(format!("{}build.log", work.kind));
         let mut log_file = run::open_log(&log_path);
         let (mut messages, mut last) = (Vec::new(), Lines::default());
         let mut each = |event: LogEvent| {
@@ -93,10 +147,7 @@ impl Evaluator {
             return Err(NixError::Build { cause, log: Some(log_path) });
         }
         let outputs = settle_roots(&roots, &String::from_utf8_lossy(&answer))?;
-        let list = check::files(&evaluation.manifest);
-        if !list.is_empty() {
-            return Err(NixError::Manifest { model: evaluation.model.clone(), list });
-        }
+        check()?;
         let record = Record { store, derivations, outputs };
         let text = serde_json::to_string_pretty(&record)
             .map_err(|e| NixError::io("writing what was built", e.into()))?;
@@ -108,11 +159,11 @@ impl Evaluator {
     /// Every derivation that a node needs, directly or not.
     async fn needs(
         &self,
-        evaluation: &Evaluation,
+        realise: &BTreeMap<String, Vec<String>>,
         cancel: &CancellationToken,
     ) -> Result<BTreeMap<String, HashSet<String>>, NixError> {
         let mut out = BTreeMap::new();
-        for (node, derivations) in &evaluation.realise {
+        for (node, derivations) in realise {
             let mut args: Vec<std::ffi::OsString> = vec!["--query".into(), "--requisites".into()];
             args.extend(derivations.iter().map(Into::into));
             let run = run::Run { program: "nix-store", args, store: &self.store, bundled: true, cancel };

@@ -1,0 +1,453 @@
+//! `diorama deploy`: a model onto its hosts. `rollback` shares everything after the evaluation.
+//!
+//! ```text
+//! evaluate ─▶ build ─▶ ask hosts ─▶ plan ─▶ confirm ─▶ carry through ─▶ record ─▶ reboot
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::IsTerminal;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use super::production::{self, ModelArgs, ReachArgs, Sockets};
+use super::{Global, Outcome, common, eval, out};
+use crate::deploy::model::Deployment;
+use crate::deploy::plan::{Plan, Status, megabytes, plan};
+use crate::deploy::step::{self, Goal, Phase, Strategy, exit_status};
+use crate::deploy::{self, Deploy, Generation, Happening, Options, Records, print_plan, select};
+use crate::error::{Error, Result, ResultExt};
+use crate::nix::Store;
+
+const EXAMPLES: &str = "\
+Everything is copied before anything is activated, and nothing is kept before everything is active,
+reachable and healthy: then all hosts keep it, or every one goes back to what it ran. A host goes back
+by itself when it hears nothing for as long as its patience, so this program may die at any moment.
+
+Exit status:
+  0    every host runs what it shall run
+  1    it failed before anything was changed
+  4    all switched, some with failed units (only with --accept-failed-units)
+  5    it failed, and every host that was changed is as it was
+  6    ROLLBACK FAILED, or nobody knows how a host is
+  7    some hosts switched, others not (only with --strategy best-effort or --skip-unreachable)
+  130  interrupted, and every host is as it was
+
+Examples:
+  diorama deploy                             this directory's model
+  diorama deploy shop.nix -i production.nix  its hosts in a file of their own
+  diorama deploy --on web --goal test        one host, until its next boot
+  diorama deploy --strategy canary --yes     hosts with the tag \"canary\" first; no question
+  diorama deploy --test-first                only if the model's own test passes
+  diorama deploy --json --yes > events.ndjson";
+
+/// Ship a model to its hosts: all of them, or none.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    how: HowArgs,
+    /// Run the model's test script in a clone first.
+    #[arg(long)]
+    test_first: bool,
+}
+
+/// How a deployment is carried through.
+#[derive(Debug, Clone, clap::Args)]
+pub struct HowArgs {
+    #[command(flatten)]
+    pub reach: ReachArgs,
+    /// What is to become of the new configuration.
+    #[arg(long, value_enum, default_value_t = Goal::Switch)]
+    goal: Goal,
+    /// In which order hosts are activated, and what a failure means for the others.
+    #[arg(long, value_enum, default_value_t = Strategy::Atomic)]
+    strategy: Strategy,
+    /// Do not ask.
+    #[arg(short, long)]
+    yes: bool,
+    /// Leave hosts out that cannot be reached.
+    #[arg(long)]
+    skip_unreachable: bool,
+    /// Change hosts, too, that do not run what was last deployed to them.
+    #[arg(long, visible_alias = "force")]
+    accept_drift: bool,
+    /// Keep a configuration whose units have failed, if all else is well.
+    #[arg(long)]
+    accept_failed_units: bool,
+    /// Start hosts anew afterwards, where that is due.
+    #[arg(long)]
+    reboot: bool,
+    /// Hosts that copy at once.
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    max_copy: usize,
+    /// Hosts that activate at once.
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    max_activate: usize,
+    /// Seconds that a host waits for a sign of this program before it goes back.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    patience: u64,
+    /// Print what happens as JSON, one object a line.
+    #[arg(long)]
+    json: bool,
+    /// Refuse to change anything.
+    #[arg(long)]
+    readonly: bool,
+}
+
+impl HowArgs {
+    /// Refuses when deploying is turned off.
+    pub(super) fn check_writable(&self, model: &str) -> Result<()> {
+        production::check_writable(self.readonly, Some(Path::new(model)))
+    }
+}
+
+pub(super) async fn run(args: Args, global: &Global) -> Outcome {
+    production::check_writable(args.how.readonly, args.model.model.as_deref())?;
+    let cancel = eval::cancelled_by_ctrl_c();
+    let built = production::build(&args.model, global, args.how.json, &cancel).await?;
+    production::check_writable(false, Some(&built.model))?;
+    if args.test_first {
+        test_first(&built.model, args.model.nixpkgs.as_deref()).await?;
+    }
+    let wanted =
+        Wanted { deployment: built.deployment, model: built.model.display().to_string(), store: built.store };
+    ship(wanted, &args.how, global).await
+}
+
+/// The model's own test, by this very program.
+async fn test_first(model: &Path, nixpkgs: Option<&str>) -> Result<()> {
+    let program = std::env::current_exe().doing("this program's own file")?;
+    let mut command = tokio::process::Command::new(program);
+    command.arg("test").arg(model);
+    if let Some(nixpkgs) = nixpkgs {
+        command.args(["--nixpkgs", nixpkgs]);
+    }
+    // What it prints belongs to people; standard output may be a stream of events.
+    command.stdout(std::io::stderr());
+    let status = command.status().await.doing("cannot run diorama test")?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Error::new("the model's test failed, so nothing was deployed"))
+}
+
+/// What is to be deployed.
+pub(super) struct Wanted {
+    pub deployment: Deployment,
+    pub model: String,
+    pub store: Store,
+}
+
+/// Everything after the evaluation.
+pub(super) async fn ship(wanted: Wanted, how: &HowArgs, global: &Global) -> Outcome {
+    let network = wanted.deployment.network.name.clone();
+    let selected = select::select(&wanted.deployment, &how.reach.on)?;
+    let paths = common::paths(global)?;
+    let settings = production::settings(&network, &how.reach, &paths)?;
+    let _sockets = Sockets(settings.clone());
+    let records = Records::new(&paths.network_state(&network));
+    let survey = deploy::survey(&wanted.deployment, &selected, &settings, &wanted.store).await?;
+    let plan = plan(&wanted.deployment, &selected, &survey.found, &survey.closures);
+    if how.json {
+        line(&json!({ "event": "plan", "plan": plan }));
+    } else {
+        out::print(&print_plan(&plan));
+    }
+    let skipped = check(&plan, how)?;
+    if how.goal == Goal::DryActivate {
+        for (node, said) in survey.dry() {
+            out::line(&format!("\n{node}:\n{said}"));
+        }
+        return Ok(0);
+    }
+    if !plan.hosts.values().any(|h| h.status == Status::Changes) {
+        if how.json {
+            line(&json!({ "event": "end", "status": u8::from(skipped) }));
+        } else {
+            out::line("\nnothing to do");
+        }
+        return Ok(u8::from(skipped));
+    }
+    confirm(&network, how)?;
+    let before = survey.systems();
+    let deploy = Deploy {
+        options: Options {
+            goal: how.goal,
+            strategy: how.strategy,
+            accept_failed_units: how.accept_failed_units,
+            max_copy: how.max_copy,
+            max_activate: how.max_activate,
+            patience: Duration::from_secs(how.patience.clamp(6, 3600)),
+            by: production::who(),
+            number: records.next(survey.numbers()),
+            time: production::now(),
+        },
+        deployment: wanted.deployment,
+        settings,
+        store: wanted.store,
+    };
+    let (mut stop, interrupted) = stops()?;
+    let mut teller = Teller::new(how.json);
+    let began = Instant::now();
+    let outcomes = deploy.run(&plan, survey, &mut stop, &mut |h| teller.tell(h)).await?;
+    for (host, outcome) in &outcomes {
+        if how.json {
+            line(&json!({ "event": "outcome", "host": host, "result": outcome }));
+        } else {
+            out::line(&format!("{host}: {}", outcome.describe()));
+        }
+    }
+    let interrupted = interrupted.load(std::sync::atomic::Ordering::Relaxed);
+    let status = exit_status(&outcomes, interrupted && teller.failing);
+    let number = record(&deploy, &records, &before, &outcomes, &wanted.model).await?;
+    let seconds = began.elapsed().as_secs_f64();
+    if how.json {
+        line(&json!({
+            "event": "end", "status": status, "generation": number, "seconds": seconds, "bytes": teller.bytes(),
+        }));
+    } else {
+        let generation = number.map_or_else(String::new, |n| format!("generation {n}; "));
+        out::line(&format!("{generation}{} copied, {seconds:.1} s", megabytes(teller.bytes())));
+    }
+    let due: BTreeSet<String> = outcomes
+        .iter()
+        .filter(|(n, o)| {
+            o.is_good() && (teller.reboot.contains(*n) || how.goal == Goal::Boot || due(&plan, n))
+        })
+        .filter(|(_, o)| **o != step::Outcome::Unchanged)
+        .map(|(n, _)| n.clone())
+        .collect();
+    if how.reboot && !due.is_empty() && how.goal != Goal::Test {
+        out::err(&format!("starting anew: {}\n", names(&due)));
+        deploy.reboot(&due, Duration::from_secs(600)).await?;
+    } else if !due.is_empty() {
+        out::err(&format!("a reboot is due: {}\n", names(&due)));
+    }
+    Ok(status)
+}
+
+fn names(hosts: &BTreeSet<String>) -> String {
+    hosts.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+}
+
+fn due(plan: &Plan, node: &str) -> bool {
+    plan.hosts.get(node).is_some_and(|h| h.reboot.is_some())
+}
+
+/// Whether a plan can be carried out; gives whether hosts are left out.
+fn check(plan: &Plan, how: &HowArgs) -> Result<bool> {
+    let mut in_the_way = Vec::new();
+    let mut skipped = false;
+    for (node, host) in &plan.hosts {
+        match &host.status {
+            Status::Unreachable(_) if how.skip_unreachable => skipped = true,
+            status if how.strategy == Strategy::BestEffort && status.obstacle().is_some() => skipped = true,
+            status => in_the_way.extend(status.obstacle().map(|why| format!("{node}: {why}"))),
+        }
+    }
+    let unreachable = plan.hosts.values().any(|h| matches!(h.status, Status::Unreachable(_)));
+    let key =
+        plan.hosts.values().any(|h| matches!(&h.status, Status::HostKey(why) if why.contains("not known")));
+    if !in_the_way.is_empty() {
+        let mut e = Error::new(format!("nothing was changed: {}", in_the_way.join("; ")));
+        if unreachable {
+            e = e.hint("--skip-unreachable leaves hosts out that cannot be reached");
+        }
+        if key {
+            e = e.hint("--trust-on-first-use pins keys that nobody has seen before");
+        }
+        return Err(e);
+    }
+    let drifted: Vec<String> = plan
+        .hosts
+        .iter()
+        .filter(|(_, h)| h.status == Status::Changes)
+        .filter_map(|(n, h)| Some(format!("{n}: {}", h.drift.as_ref()?)))
+        .collect();
+    if !drifted.is_empty() && !how.accept_drift {
+        return Err(Error::new(format!("nothing was changed: {}", drifted.join("; ")))
+            .hint("somebody else has changed it; --accept-drift deploys over that"));
+    }
+    Ok(skipped)
+}
+
+/// Asks for the network's name.
+fn confirm(network: &str, how: &HowArgs) -> Result<()> {
+    if how.yes {
+        return Ok(());
+    }
+    if how.json || !std::io::stdin().is_terminal() {
+        return Err(Error::usage("nobody is there to confirm the deployment")
+            .hint("--yes deploys without a question"));
+    }
+    out::err(&format!("\ntype the network's name ({network}) to deploy: "));
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).doing("reading the answer")?;
+    if line.trim() == network {
+        return Ok(());
+    }
+    Err(Error::new("not confirmed; nothing was changed"))
+}
+
+type Interrupted = std::sync::Arc<std::sync::atomic::AtomicBool>;
+
+/// Every way in which a person or a system says "stop".
+fn stops() -> Result<(mpsc::Receiver<()>, Interrupted)> {
+    let (tell, stops) = mpsc::channel(4);
+    let interrupted = Interrupted::default();
+    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+        let mut signals = signal(kind).doing("listening for signals")?;
+        let (tell, interrupted) = (tell.clone(), interrupted.clone());
+        tokio::spawn(async move {
+            while signals.recv().await.is_some() {
+                interrupted.store(true, std::sync::atomic::Ordering::Relaxed);
+                out::err("\ntaking it back; ctrl-c once more does not wait for the hosts …\n");
+                if tell.send(()).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    Ok((stops, interrupted))
+}
+
+/// Writes the generation, when hosts were changed and kept so.
+async fn record(
+    deploy: &Deploy,
+    records: &Records,
+    before: &BTreeMap<String, String>,
+    outcomes: &BTreeMap<String, step::Outcome>,
+    model: &str,
+) -> Result<Option<u64>> {
+    let kept: Vec<&String> = outcomes
+        .iter()
+        .filter(|(_, o)| matches!(o, step::Outcome::Switched | step::Outcome::SwitchedWithFailedUnits))
+        .map(|(n, _)| n)
+        .collect();
+    if kept.is_empty() || deploy.options.goal == Goal::Test {
+        return Ok(None);
+    }
+    let all = records.all()?;
+    let last = all.last();
+    let mut systems = last.map(|g| g.systems.clone()).unwrap_or_default();
+    systems.extend(before.clone());
+    let mut generation = Generation {
+        number: deploy.options.number,
+        time: production::now(),
+        by: deploy.options.by.clone(),
+        model: model.to_owned(),
+        deployment: deploy.deployment.clone(),
+        outcomes: outcomes.clone(),
+        systems,
+    };
+    if last.is_none() && deploy.options.number == 1 {
+        // What was found is a generation as well: the one to go back to from the first.
+        let mut found = Generation { number: 0, outcomes: BTreeMap::new(), ..generation.clone() };
+        for (node, system) in before {
+            if let Some(target) = found.deployment.nodes.get_mut(node) {
+                target.toplevel.clone_from(system);
+            }
+        }
+        found.deployment.nodes.retain(|n, _| before.contains_key(n));
+        records.write(&found)?;
+    }
+    for node in &kept {
+        if let Some(target) = deploy.deployment.nodes.get(*node) {
+            generation.systems.insert((*node).clone(), target.toplevel.clone());
+        }
+    }
+    records.write(&generation)?;
+    if let Err(e) = deploy::keep(&deploy.store, records, generation.number, &deploy.deployment, kept).await {
+        out::err(&format!("warning: garbage collection may take this generation from here: {e}\n"));
+    }
+    Ok(Some(generation.number))
+}
+
+fn line(value: &serde_json::Value) {
+    out::line(&value.to_string());
+}
+
+/// Tells a person, or a program, how it goes on.
+struct Teller {
+    json: bool,
+    failing: bool,
+    reboot: BTreeSet<String>,
+    copies: BTreeMap<String, (Instant, Instant, u64)>,
+}
+
+impl Teller {
+    fn new(json: bool) -> Self {
+        Self { json, failing: false, reboot: BTreeSet::new(), copies: BTreeMap::new() }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.copies.values().map(|(_, _, bytes)| bytes).sum()
+    }
+
+    fn tell(&mut self, happening: &Happening) {
+        match happening {
+            Happening::Failing { .. } => self.failing = true,
+            Happening::Reboot { host } => {
+                self.reboot.insert(host.clone());
+            }
+            Happening::Copy { .. } | Happening::Phase { .. } | Happening::Said { .. } => {}
+        }
+        let text = self.copy(happening).or_else(|| text(happening));
+        if self.json {
+            if !matches!(happening, Happening::Copy { .. }) || text.is_some() {
+                out::line(&serde_json::to_string(happening).unwrap_or_default());
+            }
+        } else if let Some(text) = text {
+            out::line(&text);
+        }
+    }
+
+    /// Bytes and the time left, now and then.
+    fn copy(&mut self, happening: &Happening) -> Option<String> {
+        let Happening::Copy { host, done, total } = happening else { return None };
+        let now = Instant::now();
+        let (began, said, bytes) = self.copies.entry(host.clone()).or_insert((now, now, 0));
+        let ended = done == total && *total > 0;
+        if ended && *bytes == *done {
+            return None;
+        }
+        *bytes = *done;
+        if !ended && now.duration_since(*said) < Duration::from_secs(2) {
+            return None;
+        }
+        *said = now;
+        let taken = now.duration_since(*began).as_secs_f64();
+        let left = if *done > 0 { taken * (total - done) as f64 / *done as f64 } else { 0.0 };
+        let rest = if ended { String::new() } else { format!(", {left:.0} s left") };
+        Some(format!("{host}: {} of {}{rest}", megabytes(*done), megabytes(*total)))
+    }
+}
+
+fn text(happening: &Happening) -> Option<String> {
+    Some(match happening {
+        Happening::Phase { host, phase } => {
+            let words = match phase {
+                Phase::Copying => "copying",
+                Phase::Locked => "locked",
+                Phase::Activating => "activating",
+                Phase::Acked => "active, and reached over a fresh connection",
+                Phase::Healthy => "healthy",
+                Phase::Committing => "committing",
+                Phase::Reverting => "going back",
+                Phase::Recovering => "finding out how it stands",
+                _ => return None,
+            };
+            format!("{host}: {words}")
+        }
+        Happening::Said { host, line } => format!("{host} | {line}"),
+        Happening::Reboot { host } => format!("{host}: a reboot is due"),
+        Happening::Failing { why } => format!("FAILED, everything goes back: {why}"),
+        Happening::Copy { .. } => return None,
+    })
+}

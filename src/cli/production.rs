@@ -1,0 +1,214 @@
+//! What the verbs share that concern production: the hosts, the way to them, what a person is told.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::eval::{self, model_file};
+use super::{Global, common, out};
+use crate::assets;
+use crate::config::Config;
+use crate::deploy::model::{self, Deployment};
+use crate::deploy::{Password, Records, Settings};
+use crate::error::{Error, Result, ResultExt};
+use crate::nix::{Evaluator, Options, Store};
+use crate::paths::{self, Paths};
+
+/// How the model and its hosts are named.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ModelArgs {
+    /// The model, or a deployment (a file that ends in .json) whose systems are in the store.
+    pub model: Option<PathBuf>,
+    /// The infrastructure model: which host each node goes to.
+    #[arg(short, long, value_name = "FILE")]
+    pub infrastructure: Option<PathBuf>,
+    /// The network's name, instead of the model's own.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Evaluate the model as NixOS, with this nixpkgs (a path, or a search path entry in `<>`).
+    #[arg(long, value_name = "PATH")]
+    pub nixpkgs: Option<String>,
+}
+
+/// How hosts are reached.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ReachArgs {
+    /// Only these hosts: a node, a pattern with `*`, or @TAG; may be repeated.
+    #[arg(long, value_name = "NODE|@TAG|GLOB")]
+    pub on: Vec<String>,
+    /// Pin the keys of hosts that nobody has seen before.
+    #[arg(long)]
+    pub trust_on_first_use: bool,
+    /// Ask for the password that sudo wants on the hosts; read from standard input when that is no
+    /// terminal.
+    #[arg(long)]
+    pub ask_sudo_password: bool,
+    /// Let SSH compress, for slow lines.
+    #[arg(long)]
+    pub compress: bool,
+    /// Seconds until an address counts as unreachable.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    pub connect_timeout: u64,
+}
+
+/// A model's systems, built, and where they go.
+pub struct Built {
+    /// The hosts.
+    pub deployment: Deployment,
+    /// The model's file.
+    pub model: PathBuf,
+    /// This machine's store.
+    pub store: Store,
+}
+
+/// Evaluates a model for production and builds it.
+pub async fn build(
+    args: &ModelArgs,
+    global: &Global,
+    quiet: bool,
+    cancel: &CancellationToken,
+) -> Result<Built> {
+    let paths = common::paths(global)?;
+    if let Some(file) = args.model.as_deref().filter(|m| m.extension().is_some_and(|e| e == "json")) {
+        let text = std::fs::read_to_string(file).doing(file.display())?;
+        let deployment = model::parse(&text).doing(file.display())?;
+        return Ok(Built { deployment, model: std::path::absolute(file)?, store: Store::find(&paths.data) });
+    }
+    let assets = assets::dir(&paths.cache)?;
+    let model = model_file(args.model.as_deref(), &assets, &paths)?;
+    let name = args.name.clone().unwrap_or_else(|| super::up::name_from_file(&model));
+    let infrastructure = match &args.infrastructure {
+        Some(file) => Some(std::fs::canonicalize(file).doing(file.display())?),
+        None => None,
+    };
+    let nixpkgs = match &args.nixpkgs {
+        Some(path) if !path.starts_with('<') => {
+            let path = std::fs::canonicalize(path).doing(format!("nixpkgs {path}"))?;
+            Some(path.to_string_lossy().into_owned())
+        }
+        other => other.clone(),
+    };
+    let options = Options {
+        name: Some(common::session_name(&name)?),
+        nixpkgs,
+        infrastructure,
+        ..Options::new(paths, assets)
+    };
+    let evaluator = Evaluator::new(options);
+    let store = evaluator.store().clone();
+    if !store.store_dir().starts_with("/nix/store") {
+        return Err(Error::new(format!(
+            "the store {} cannot be copied to hosts, whose store is /nix/store",
+            store.store_dir().display()
+        ))
+        .hint("run the Nix daemon here, or deploy from a machine that has one"));
+    }
+    let production = evaluator.production(&model, &mut |p| eval::say(&p, quiet), cancel).await?;
+    let deployment = model::parse(&production.deployment.to_string())?;
+    if deployment.nodes.is_empty() {
+        return Err(Error::new(format!("{} has no node to deploy", model.display())));
+    }
+    evaluator.realise_production(&production, &mut |p| eval::say(&p, quiet), cancel).await?;
+    Ok(Built { deployment, model, store })
+}
+
+/// Prepares the ways to a network's hosts.
+pub fn settings(network: &str, reach: &ReachArgs, paths: &Paths) -> Result<Arc<Settings>> {
+    let state = paths.network_state(network);
+    std::fs::create_dir_all(&state).doing(state.display())?;
+    // A name that no session can have, and short: OpenSSH adds to the socket's name.
+    let dir = paths.runtime.join(format!(".ssh-{}", std::process::id()));
+    paths::make_private(&dir)?;
+    paths::check_socket_path(&dir.join("1234567890.abcdefghijklmnop"))?;
+    let mut settings = Settings::new(state.join("known_hosts"), dir);
+    settings.trust_on_first_use = reach.trust_on_first_use;
+    settings.compress = reach.compress;
+    settings.timeout = reach.connect_timeout.clamp(1, 600);
+    if reach.ask_sudo_password {
+        settings.password = Some(Password::new(&ask_password()?));
+    }
+    Ok(Arc::new(settings))
+}
+
+/// Reads a line from the terminal without showing it, or from standard input.
+fn ask_password() -> Result<String> {
+    use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
+    use std::io::IsTerminal;
+    let stdin = std::io::stdin();
+    let mut line = String::new();
+    if !stdin.is_terminal() {
+        stdin.read_line(&mut line).doing("reading the password")?;
+        return Ok(line.trim_end_matches(['\r', '\n']).to_owned());
+    }
+    out::err("password for sudo on the hosts: ");
+    let before = tcgetattr(&stdin).map_err(std::io::Error::from).doing("the terminal")?;
+    let mut quiet = before.clone();
+    quiet.local_flags.remove(LocalFlags::ECHO);
+    tcsetattr(&stdin, SetArg::TCSAFLUSH, &quiet).map_err(std::io::Error::from).doing("the terminal")?;
+    let read = stdin.read_line(&mut line);
+    let restored = tcsetattr(&stdin, SetArg::TCSAFLUSH, &before);
+    out::err("\n");
+    read.doing("reading the password")?;
+    restored.map_err(std::io::Error::from).doing("the terminal")?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// Refuses when deploying is turned off.
+pub fn check_writable(readonly: bool, model: Option<&Path>) -> Result<()> {
+    if readonly {
+        return Err(Error::new("deploying is turned off by --readonly"));
+    }
+    if Config::load(model.and_then(Path::parent))?.deploy.readonly {
+        return Err(Error::new("deploying is turned off by the configuration")
+            .hint("deploy.readonly = true stands in config.toml or in the model's diorama.toml"));
+    }
+    Ok(())
+}
+
+/// The network whose generations are meant: the one that is named, or the only one that has any.
+pub fn recorded(named: Option<&str>, paths: &Paths) -> Result<(String, Records)> {
+    if let Some(name) = named {
+        let name = common::session_name(name)?;
+        let records = Records::new(&paths.network_state(&name));
+        return Ok((name, records));
+    }
+    let mut found: Vec<String> = std::fs::read_dir(&paths.state)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|e| e.path().join("deployments").is_dir())
+        .map(|e| e.file_name().to_string_lossy().into_owned())
+        .collect();
+    found.sort();
+    match found.as_slice() {
+        [one] => Ok((one.clone(), Records::new(&paths.network_state(one)))),
+        [] => Err(Error::not_found("nothing has been deployed from here")
+            .hint("`diorama deploy MODEL` ships a model to its hosts")),
+        many => Err(Error::usage("several networks have been deployed from here")
+            .hint(format!("name one with --network: {}", many.join(", ")))),
+    }
+}
+
+/// Removes the masters' directory when the verb has ended.
+pub struct Sockets(pub Arc<Settings>);
+
+impl Drop for Sockets {
+    fn drop(&mut self) {
+        // The next run makes one of its own; what is left of this one does no harm.
+        let _ = std::fs::remove_dir_all(&self.0.sockets);
+    }
+}
+
+/// Who deploys, as USER@HOST, in one word.
+pub fn who() -> String {
+    let user = nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten();
+    let user = user.map_or_else(|| "unknown".into(), |u| u.name);
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{user}@{}", host.trim())
+}
+
+/// Seconds since 1970.
+pub fn now() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}
