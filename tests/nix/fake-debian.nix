@@ -73,7 +73,7 @@ in
         };
       };
       config.system.build = {
-        toplevel = builtins.deepSeq [ config.networking config.services config.environment ] (fake "toplevel-${config.networking.hostName}");
+        toplevel = builtins.deepSeq [ (removeAttrs config.networking [ "primaryIPAddress" "ipAddress" ]) config.services config.environment ] (fake "toplevel-${config.networking.hostName}");
         kernel = fake "kernel";
         initrd = fake "initrd";
         images = [{ file = "${fake "base"}/image"; serial = "layer0"; }];

@@ -1,7 +1,8 @@
 # users.users and users.groups, as /etc/passwd, /etc/group and /etc/shadow.
 #
-# Numbers: Debian's fixed ones below 100; system users without a uid get 150 to 399 by the order of their
-# names' hashes, so that adding a user rarely moves another; normal users from 1000.
+# Numbers: Debian's fixed ones below 100; system users without a uid get one from 400 to 899 by their name's hash, so
+# that adding a user rarely moves another; normal users from 1000 in the order of their names, and on a host, whose
+# files outlast its configuration, several of them must say theirs.
 { config, lib, diorama, ... }:
 let
   inherit (lib) mkOption types;
@@ -23,15 +24,18 @@ let
     input = 996; kvm = 995; render = 994; sgx = 993; crontab = 992; ssh = 991; netdev = 990; wheel = 989;
   };
 
-  # Gives numbers to names that have none: the first free ones from `first` on, in the names' order.
+  # Gives numbers to names that have none: the first free ones from where `first` says, in the names' order.
   allocate = first: given: names:
     (builtins.foldl'
       (state: name:
         let free = next: if builtins.elem next state.taken then free (next + 1) else next;
-          number = free state.next; in
-        { next = number + 1; inherit (state) taken; numbers = state.numbers // { ${name} = number; }; })
-      { next = first; taken = builtins.attrValues given; numbers = { }; }
+          number = free (if builtins.isInt first then state.next else first name); in
+        { next = number + 1; taken = state.taken ++ [ number ]; numbers = state.numbers // { ${name} = number; }; })
+      { next = if builtins.isInt first then first else 0; taken = builtins.attrValues given; numbers = { }; }
       names).numbers;
+  byHash = name:
+    let n = (builtins.fromTOML "n = 0x${builtins.substring 0 6 (builtins.hashString "sha256" name)}").n; in
+    400 + n - (n / 500) * 500;
 
   numbers = { set, attribute, fixed }:
     let
@@ -41,7 +45,7 @@ let
       normal = builtins.filter (name: set.${name}.isNormalUser or false) without;
       others = builtins.filter (name: !(set.${name}.isNormalUser or false)) without;
     in
-    given // allocate 1000 given normal // allocate 400 given others;
+    given // allocate 1000 given normal // allocate byHash given others;
 
   uids = numbers { set = users; attribute = "uid"; fixed = builtins.mapAttrs (name: entry: builtins.head entry) debianUsers // { root = 0; }; };
   gids = numbers { set = groups; attribute = "gid"; fixed = debianGroups; };
@@ -122,6 +126,12 @@ in
   };
 
   config = {
+    assertions =
+      let several = builtins.attrNames (lib.filterAttrs (name: user: user.isNormalUser && user.uid == null) users); in
+      [{
+        assertion = config.virtualisation.clone || builtins.length several < 2;
+        message = "users.users: on a host ${lib.concatStringsSep ", " several} need a uid each: by their names' order alone, a further user would move the others' numbers, and their files would become somebody else's";
+      }];
     users.users.root = { };
     users.idOf = { uid = name: uids.${name} or (throw "users.users has no user `${name}'"); gid = gidOf; };
     environment.systemPackages = lib.concatMap (user: user.packages) (builtins.attrValues users);

@@ -1,0 +1,107 @@
+# Production: where nodes go, what their hosts have, and what of the clone never reaches them.
+{ lib, production, productionOn, fails, examples, ... }:
+let
+  inherit (builtins) attrNames elem map;
+  pair = { network = { web = { ... }: { }; db = { ... }: { deployment = { targetHost = "db.own"; tags = [ "own" ]; after = [ ]; }; }; }; };
+  place = infrastructure: (production { model = pair; inherit infrastructure; }).deployment.nodes;
+  both = web: place { inherit web; db = { hostName = "db.example.org"; }; };
+
+  one = module: (productionOn { model = { network.machine = module; }; }).machine;
+  trac = productionOn { model = import (examples + "/trac/network.nix"); infrastructure = examples + "/production/infrastructure.nix"; };
+in
+{
+  "without an infrastructure model a node's name is its host" = {
+    expr = let n = (production { model = pair; }).deployment.nodes; in map (x: [ x.hostName x.targetUser x.targetPort x.sudo ]) [ n.web n.db ];
+    expected = [ [ "web" "root" null [ ] ] [ "db.own" "root" null [ ] ] ];
+  };
+  "the infrastructure comes before the node" = {
+    expr = let n = both { hostname = "w"; system = "x86_64-linux"; targetUser = "admin"; tags = [ "edge" ]; after = [ "db" ]; targetPort = 2222; }; in
+      [ n.web.hostName n.web.targetUser n.web.sudo n.web.tags n.web.after n.web.targetPort n.db.hostName n.db.tags ];
+    expected = [ "w" "admin" [ "sudo" "-H" "--" ] [ "edge" ] [ "db" ] 2222 "db.example.org" [ "own" ] ];
+  };
+  "entries in the words of other tools" = {
+    expr = {
+      disnix = (both { properties = { hostname = "d"; }; system = "x86_64-linux"; }).web.hostName;
+      deployRs = let n = place { nodes = { web = { hostname = "r"; sshUser = "u"; sshOpts = [ "-p" "1" ]; }; db = { }; }; }; in [ n.web.hostName n.web.targetUser n.web.sshOptions ];
+      morph = let n = place {
+        network.description = "x";
+        defaults = { ... }: { deployment.targetUser = "m"; };
+        web = { ... }: { deployment.targetHost = "h"; deployment.healthChecks.cmd = [{ cmd = [ "test" "-e" "/a b" ]; description = "d"; }]; };
+        db = { deployment.targetHost = "d"; deployment.targetPort = 99; };
+      }; in [ n.web.hostName n.web.targetUser n.web.healthChecks n.db.targetPort ];
+      function = (place ({ lib, ... }: { web.hostName = lib.concatStrings [ "a" "b" ]; db = { }; })).web.hostName;
+    };
+    expected = {
+      disnix = "d";
+      deployRs = [ "r" "u" [ "-p" "1" ] ];
+      morph = [ "h" "m" [{ kind = "command"; command = "test -e '/a b'"; timeout = 10; }] 99 ];
+      function = "ab";
+    };
+  };
+  "health checks say their kind and how long" = {
+    expr = (both { healthChecks = [ { port = 22; } { path = "/x"; status = 204; } { command = "true"; timeout = 3; } ]; }).web.healthChecks;
+    expected = [
+      { kind = "port"; port = 22; timeout = 10; }
+      { kind = "http"; port = 80; path = "/x"; status = 204; timeout = 10; }
+      { kind = "command"; command = "true"; timeout = 3; }
+    ];
+  };
+  "every node's system is named, and what builds it" = {
+    expr = let p = production { model = pair; }; in
+      [ (builtins.match ".*-toplevel-web" p.deployment.nodes.web.toplevel != null) (map (n: builtins.length p.realise.${n}) [ "db" "web" ]) ];
+    expected = [ true [ 1 1 ] ];
+  };
+
+  "a host has the way in, and nothing of the clone" = {
+    expr = let c = one { }; in [
+      c.services.openssh.enable
+      (c.systemd.services ? diorama-agent)
+      c.services.getty.autologinUser
+      (c.networking.interfaces ? eth0)
+      (lib.filter (lib.hasPrefix "diorama.") c.boot.kernelParams)
+      (elem "mitigations=off" c.boot.kernelParams)
+      (elem "nix-bin" c.system.extraPackages)
+    ];
+    expected = [ true false null false [ ] false true ];
+  };
+  "what opens a clone is refused on a host, whoever asks for it" = {
+    expr = map (module: fails (one module).networking.hostName) [
+      { services.getty.autologinUser = "root"; }
+      { users.users.root.hashedPassword = ""; }
+      { systemd.services.diorama-agent.script = "true"; }
+      { boot.kernelParams = [ "diorama.layers=2" ]; }
+      { }
+    ];
+    expected = [ true true true true false ];
+  };
+  "numbers of accounts do not move when others come" = {
+    expr =
+      let
+        service = { isSystemUser = true; };
+        uid = users: name: (one { users.users = users; }).users.idOf.uid name;
+        few = { mail-bot = service; zebra = service; };
+        more = few // { aardvark = service; backup-bot = service; m = service; };
+      in
+      [ (map (n: uid few n == uid more n) (attrNames few)) (fails (one { users.users = lib.genAttrs [ "ann" "bob" ] (_: { isNormalUser = true; }); }).networking.hostName) ];
+    expected = [ [ true true ] true ];
+  };
+  "a host of which nothing is known asks for an address" = {
+    expr = map (c: c.systemd.services ? dhcp-eth0) [
+      (one { })
+      (one { networking.interfaces.eth0.ipv4.addresses = [{ address = "192.0.2.1"; prefixLength = 24; }]; })
+    ];
+    expected = [ true false ];
+  };
+  "an address that a model needs and nobody gave is asked for" = {
+    expr = fails (one ({ config, ... }: { environment.etc.x.text = config.networking.primaryIPAddress; })).environment.etc.x.text;
+    expected = true;
+  };
+  "the example's hosts see each other at their own addresses, not at those all have" = {
+    expr = [
+      (map (n: trac.${n}.networking.primaryIPAddress) (attrNames trac))
+      (lib.hasInfix "10.0.2.15" trac.webserver.environment.etc.hosts.text)
+      (lib.hasInfix "192.168.1.2 storage" trac.webserver.environment.etc.hosts.text)
+    ];
+    expected = [ [ "192.168.1.1" "192.168.1.2" "192.168.1.3" ] false true ];
+  };
+}
