@@ -21,7 +21,9 @@ use super::log;
 use super::outbox::{Outbox, Window};
 use crate::proto::{
     ClientMessage, Codec, Frame, INPUT_WINDOW, PROTOCOL_VERSION, Request, Response, ServerMessage, StreamEnd,
+    TestTold,
 };
+use crate::session::Event;
 
 /// How long a client may take to say hello.
 const HELLO: Duration = Duration::from_secs(10);
@@ -64,6 +66,8 @@ struct Connection {
     next_stream: u32,
     asks: JoinSet<()>,
     tasks: JoinSet<u32>,
+    /// Whether the client tells of a test script.
+    tells: bool,
 }
 
 /// Serves a client until it or the session goes away.
@@ -96,8 +100,12 @@ pub(super) async fn serve(stream: UnixStream, shared: Shared) {
         next_stream: 1,
         asks: JoinSet::new(),
         tasks: JoinSet::new(),
+        tells: false,
     };
     connection.run(&mut frames).await;
+    if connection.tells {
+        let _ = events.send(Msg::Event(Event::TestTellerGone));
+    }
     drop(connection);
     let _ = events.send(Msg::Attached(false));
     // A client that does not read any more is given up with the connection.
@@ -190,6 +198,19 @@ impl Connection {
             }
             Request::Qmp { node, command, arguments } => {
                 self.ask(id, Ask::Qmp { node, command, arguments });
+                None
+            }
+            Request::TestTold { told } => {
+                self.tells = !matches!(told, TestTold::End { .. });
+                let _ = self.shared.events.send(Msg::Event(Event::TestTold(told)));
+                None
+            }
+            Request::TestRun { patterns } => {
+                self.ask(id, Ask::TestRun(patterns));
+                None
+            }
+            Request::TestStop => {
+                self.ask(id, Ask::TestStop);
                 None
             }
             Request::Console { node, history } => {

@@ -17,7 +17,7 @@ use super::console::Console;
 use super::load::Meter;
 use super::machine::{self, Machine, Order, Origin};
 use super::network::Network;
-use super::{Context, adopt, log, now, prepare, saving, server};
+use super::{Context, adopt, log, now, prepare, runner, saving, server};
 use crate::agent::AgentClient;
 use crate::error::{Error, Result};
 use crate::lock::Lock;
@@ -82,6 +82,10 @@ pub(super) enum Ask {
     Runs(String),
     /// The manifest.
     Manifest,
+    /// The test script run, as far as names have these words in them.
+    TestRun(Vec<String>),
+    /// The test script stopped.
+    TestStop,
     /// A command for a machine's QEMU.
     Qmp {
         /// The machine.
@@ -114,6 +118,8 @@ pub(super) struct Driver {
     inbox: mpsc::UnboundedReceiver<Msg>,
     activity: Arc<Notify>,
     views: watch::Sender<Bytes>,
+    /// The program that runs the test script, the last that was started.
+    runner: Option<runner::Runner>,
     cancel: CancellationToken,
     meter: Meter,
     save: bool,
@@ -169,6 +175,7 @@ impl Driver {
             inbox,
             activity: Arc::default(),
             views: watch::Sender::new(Bytes::new()),
+            runner: None,
             cancel: CancellationToken::new(),
             meter: Meter::new(),
             save: false,
@@ -381,6 +388,8 @@ impl Driver {
                 return;
             }
             Ask::Act(action) => Event::Act { ticket, action },
+            Ask::TestRun(patterns) => Event::TestRun { ticket, patterns },
+            Ask::TestStop => Event::TestStop { ticket },
             Ask::Down { power, timeout } => Event::Down { ticket: Some(ticket), power, timeout },
         };
         self.next_ticket += 1;
@@ -454,6 +463,14 @@ impl Driver {
                     tokio::time::sleep(wait).await;
                     let _ = events.send(Msg::Event(Event::Deadline { node, power_cycle }));
                 });
+            }
+            Effect::RunScript { patterns } => {
+                self.runner = Some(runner::start(&self.context, &patterns, self.events.clone()));
+            }
+            Effect::StopScript => {
+                if let Some(runner) = &self.runner {
+                    runner.stop();
+                }
             }
             Effect::Cancel => {
                 self.cancel.cancel();

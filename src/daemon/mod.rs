@@ -24,6 +24,7 @@ mod machinery;
 mod network;
 mod outbox;
 mod prepare;
+mod runner;
 mod saving;
 mod server;
 

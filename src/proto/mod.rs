@@ -19,11 +19,13 @@
 
 mod codec;
 mod start;
+mod suite;
 mod view;
 mod wire;
 
 pub use codec::{Codec, Frame, FrameError, MAX_FRAME};
 pub use start::{ModelSource, Ready, Start, StartOptions};
+pub use suite::*;
 pub use view::*;
 pub use wire::*;
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::suite::TestsView;
 use crate::model::{GuestSystem, Proto};
 
 /// A whole session as its clients see it.
@@ -41,6 +42,9 @@ pub struct View {
     /// How many clients are attached.
     #[serde(default)]
     pub clients: u32,
+    /// The test script and how its run goes.
+    #[serde(default)]
+    pub tests: TestsView,
 }
 
 /// How far a session is.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::suite::TestTold;
 use super::view::View;
 use crate::model::{Manifest, Proto};
 
@@ -72,6 +73,20 @@ pub enum Request {
         /// The node.
         node: String,
     },
+    /// Tells how the session's test script goes; there is no answer. When whoever told it goes away
+    /// before the end, the run has broken off.
+    TestTold {
+        /// What happened.
+        told: TestTold,
+    },
+    /// Runs the model's test script against the session.
+    TestRun {
+        /// Only subtests with these words in their names; all when empty.
+        #[serde(default)]
+        patterns: Vec<String>,
+    },
+    /// Stops the script that [`Request::TestRun`] started.
+    TestStop,
     /// Changes the size of a stream's pseudo-terminal.
     Resize {
         /// The stream.

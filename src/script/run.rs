@@ -10,8 +10,9 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use nix::sys::signal::{SigSet, Signal, killpg};
+use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
+use nix::unistd::{Pid, tcgetpgrp, tcsetpgrp};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -108,8 +109,10 @@ pub struct Order {
     pub command_timeout: Option<u64>,
     /// Show nothing but failures.
     pub quiet: bool,
-    /// Stop at breakpoints.
+    /// Give a prompt at the terminal, and stop at breakpoints.
     pub interactive: bool,
+    /// Where the prompt keeps what was typed.
+    pub history_file: PathBuf,
     /// Leave the session running even when nobody is left to end it.
     pub keep: bool,
 }
@@ -127,7 +130,42 @@ pub struct Run {
     events: mpsc::Receiver<Value>,
     /// What it prints, read by line.
     printing: JoinSet<()>,
+    /// Given back once a script that speaks with a person has ended.
+    _terminal: Option<Terminal>,
     ended: bool,
+}
+
+/// The person's terminal as it was before a script had it.
+#[derive(Debug)]
+struct Terminal {
+    file: std::fs::File,
+    foreground: Pid,
+    settings: Termios,
+}
+
+impl Terminal {
+    fn remember() -> Result<Self> {
+        let open = std::fs::OpenOptions::new().read(true).write(true).open("/dev/tty");
+        let file = open.doing("a prompt needs a terminal").hint("without --interactive none is needed")?;
+        let foreground = tcgetpgrp(&file).map_err(std::io::Error::from).doing("/dev/tty")?;
+        let settings = tcgetattr(&file).map_err(std::io::Error::from).doing("/dev/tty")?;
+        Ok(Self { file, foreground, settings })
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // Whoever is in the background may take a terminal only while this signal is blocked.
+        let mut signals = SigSet::empty();
+        signals.add(Signal::SIGTTOU);
+        let blocked = signals.thread_block();
+        // A terminal that has gone needs nothing any more.
+        let _ = tcsetpgrp(&self.file, self.foreground);
+        let _ = tcsetattr(&self.file, SetArg::TCSADRAIN, &self.settings);
+        if blocked.is_ok() {
+            let _ = signals.thread_unblock();
+        }
+    }
 }
 
 /// What comes from a script next.
@@ -155,6 +193,7 @@ impl Run {
     /// # Errors
     /// When the process cannot be started.
     pub async fn start(python: &Python, package_dir: &Path, order: &Order, say: Option<Say>) -> Result<Self> {
+        let terminal = order.interactive.then(Terminal::remember).transpose()?;
         let (ours, theirs) = StdStream::pair().doing("a socket for the script")?;
         let mut command = Command::new(&python.program);
         // No bytecode: the package lies in a read-only directory.
@@ -199,7 +238,7 @@ impl Run {
                 printing.spawn(by_line(stderr, say));
             }
         }
-        Ok(Self { child, group, _order: write, events, printing, ended: false })
+        Ok(Self { child, group, _order: write, events, printing, _terminal: terminal, ended: false })
     }
 
     /// The next event, or the end.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::{Manifest, Proto};
-use crate::proto::{Action, Level, NodeState, Response};
+use crate::proto::{Action, Level, NodeState, Response, TestTold};
 
 /// A request that waits for its answer; the driver knows whose it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -195,6 +195,27 @@ pub enum Event {
         /// Or why it could not be.
         result: Result<(), String>,
     },
+    /// A test script's runner tells how it goes.
+    TestTold(TestTold),
+    /// A client that told of a test script is gone.
+    TestTellerGone,
+    /// A client wants the test script run.
+    TestRun {
+        /// The client's.
+        ticket: Ticket,
+        /// Words in the names of the subtests to run; all when empty.
+        patterns: Vec<String>,
+    },
+    /// A client wants the test script stopped.
+    TestStop {
+        /// The client's.
+        ticket: Ticket,
+    },
+    /// The runner that [`Effect::RunScript`] started has ended.
+    TestRunnerEnded {
+        /// Why it failed, if it did, in its own words.
+        why: Option<String>,
+    },
     /// The number of attached clients changed.
     Clients(u32),
     /// Something for the log.
@@ -272,6 +293,13 @@ pub enum Effect {
         /// When, in Unix milliseconds.
         at: u64,
     },
+    /// Run the test script against this session, and tell when its runner has ended.
+    RunScript {
+        /// Words in the names of the subtests to run; all when empty.
+        patterns: Vec<String>,
+    },
+    /// Have the runner stop.
+    StopScript,
     /// Stop evaluating and building.
     Cancel,
     /// Write the session file.

@@ -19,6 +19,7 @@ mod prompt;
 mod saved;
 mod state;
 mod step;
+mod suite;
 mod view;
 
 #[cfg(test)]
@@ -29,4 +30,5 @@ pub use prompt::Detector;
 pub use saved::{Alive, SAVED_VERSION, Saved, SavedNode};
 pub use state::{Faults, Forward, Machine, Origin, State, Want};
 pub use step::step;
+pub use suite::Suite;
 pub use view::{Traffic, TrafficLink, TrafficPort, view};

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::state::{Faults, Forward, Machine, State, Want};
+use super::suite::Suite;
 use crate::model::Manifest;
 use crate::proto::{LogEntry, NodeState, Phase};
 
@@ -144,6 +145,7 @@ impl State {
             }
             state.machines.insert(name, m);
         }
+        state.suite = Suite::of(saved.manifest.as_ref().and_then(|m| m.test_script.as_deref()));
         state.manifest = saved.manifest;
         state
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::event::Ticket;
+use super::suite::Suite;
 use crate::model::{Interface, Manifest, Node, Proto};
 use crate::proto::{Level, LogEntry, NodeState, Phase, Response};
 
@@ -50,6 +51,8 @@ pub struct State {
     pub preparing: bool,
     /// Whether the machines stay off until somebody starts them.
     pub hold: bool,
+    /// The test script and how its run goes.
+    pub suite: Suite,
     /// Who waits for the end.
     pub waiting_for_end: Vec<Ticket>,
 }
@@ -184,6 +187,7 @@ impl State {
             revision: 0,
             preparing: true,
             hold: false,
+            suite: Suite::default(),
             waiting_for_end: Vec::new(),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::event::{Effect, Event, Ticket};
 use super::state::{Machine, State, Want};
+use super::suite::{self, Suite};
 use super::{forwards, links, node};
 use crate::proto::{Action, Level, NodeState, Phase, Response, WAS_SHUT_DOWN};
 
@@ -51,6 +52,11 @@ pub fn step(state: &mut State, now: u64, event: Event) -> Vec<Effect> {
             state.accelerator = text;
         }
         Event::Clients(n) => state.clients = n,
+        Event::TestTold(told) => suite::told(state, now, told),
+        Event::TestTellerGone => suite::teller_gone(state, now),
+        Event::TestRun { ticket, patterns } => suite::run(state, now, ticket, patterns, &mut out),
+        Event::TestStop { ticket } => suite::stop(state, ticket, &mut out),
+        Event::TestRunnerEnded { why } => suite::runner_ended(state, now, why),
         Event::Note { level, text } => state.note(now, level, text, None),
         Event::Started { .. }
         | Event::StartFailed { .. }
@@ -73,6 +79,7 @@ pub fn step(state: &mut State, now: u64, event: Event) -> Vec<Effect> {
 fn evaluated(state: &mut State, now: u64, manifest: crate::model::Manifest, system_why: String) {
     state.machines = manifest.nodes.keys().map(|name| (name.clone(), Machine::default())).collect();
     state.forwards = forwards::of_model(&manifest);
+    state.suite = Suite::of(manifest.test_script.as_deref());
     state.manifest = Some(manifest);
     state.note(now, Level::Info, format!("evaluated: {} nodes", state.machines.len()), None);
     state.system_why = system_why;

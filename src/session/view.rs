@@ -65,6 +65,7 @@ pub fn view(state: &State, now: u64, traffic: &Traffic) -> View {
         log: state.log.iter().cloned().collect(),
         started: state.started,
         clients: state.clients,
+        tests: state.suite.view.clone(),
     }
 }
 

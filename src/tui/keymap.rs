@@ -134,6 +134,8 @@ pub enum Scope {
     Topology,
     /// NAV mode, the forwards list has the focus.
     Forwards,
+    /// NAV mode, the tests have the focus.
+    Tests,
     /// NAV mode, the console tiles have the focus.
     Consoles,
     /// NAV mode, the command log has the focus.
@@ -146,13 +148,14 @@ pub enum Scope {
 
 impl Scope {
     /// All of them, with the name that the configuration uses and a heading for people.
-    pub const ALL: [(Self, &'static str, &'static str); 10] = [
+    pub const ALL: [(Self, &'static str, &'static str); 11] = [
         (Self::Nav, "nav", "Everywhere in NAV mode"),
         (Self::Nodes, "nodes", "Nodes"),
         (Self::Links, "links", "Links"),
         (Self::Reach, "reach", "Reachability"),
         (Self::Topology, "topology", "Topology"),
         (Self::Forwards, "forwards", "Forwards"),
+        (Self::Tests, "tests", "Tests"),
         (Self::Consoles, "consoles", "Consoles"),
         (Self::Log, "log", "Log"),
         (Self::Console, "console", "CONSOLE mode"),

@@ -24,6 +24,7 @@ mod regions;
 mod run;
 mod server;
 mod state;
+mod test_acts;
 #[cfg(test)]
 mod tests;
 mod theme;

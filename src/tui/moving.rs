@@ -10,7 +10,7 @@ use super::view::inner;
 use crate::console::ViMotion;
 
 pub(super) fn next_panel(state: &mut State, back: bool) {
-    let mut order: Vec<Panel> = Panel::ALL[..6].to_vec();
+    let mut order: Vec<Panel> = Panel::ALL[..7].to_vec();
     if state.log_open {
         order.push(Panel::Log);
     }
@@ -65,6 +65,7 @@ pub(super) fn step(state: &mut State, act: Act) {
             }
         }
         Panel::Forwards if vertical => state.forward = moved(state.forward, state.view.forwards.len()),
+        Panel::Tests if vertical => state.test = moved(state.test, state.view.tests.subtests.len()),
         Panel::Log if vertical => {
             let most = state.view.log.len().saturating_sub(1);
             state.log_scroll =
@@ -121,6 +122,7 @@ pub(super) fn ends(state: &mut State, first: bool) {
         Panel::Reach => state.reach.0 = end(state.view.nodes.len()),
         Panel::Topology => state.interface = end(state.interfaces().len()),
         Panel::Forwards => state.forward = end(state.view.forwards.len()),
+        Panel::Tests => state.test = end(state.view.tests.subtests.len()),
         Panel::Log => state.log_scroll = if first { state.view.log.len().saturating_sub(1) } else { 0 },
         Panel::Consoles => {
             on_screen(

@@ -10,6 +10,7 @@ use super::moving::{ends, next_panel, page, step};
 use super::msg::{Leave, Req};
 use super::server::fit_shells;
 use super::state::{Mode, Panel, Pending, State};
+use super::test_acts;
 use crate::console::ViMotion;
 use crate::proto::{Action, NodeVerb, Phase, Request, Wanted};
 
@@ -65,7 +66,7 @@ pub(super) fn perform(state: &mut State, act: Act) -> Vec<Req> {
             layer(state, Layer::Palette(palette))
         }
         Act::Panel(n) => {
-            state.focus_panel(Panel::ALL[usize::from(n).min(5)]);
+            state.focus_panel(Panel::ALL[usize::from(n).min(6)]);
             fit_shells(state)
         }
         Act::NextPanel | Act::PrevPanel => {
@@ -146,6 +147,11 @@ pub(super) fn perform(state: &mut State, act: Act) -> Vec<Req> {
             layer(state, Layer::Forward(form))
         }
         Act::Browse => browse(state),
+        Act::TestAll => test_acts::run_all(state),
+        Act::TestOne => test_acts::run_one(state),
+        Act::TestStop => test_acts::stop(state),
+        Act::TestShow => test_acts::show(state),
+        Act::TestWhy => test_acts::why(state),
         Act::SyncSize => sync_size(state),
         Act::MouseToggle => {
             state.mouse = !state.mouse;
@@ -201,7 +207,7 @@ fn ask_action(state: &mut State, action: Action) -> Vec<Req> {
     }
 }
 
-fn layer(state: &mut State, layer: Layer) -> Vec<Req> {
+pub(super) fn layer(state: &mut State, layer: Layer) -> Vec<Req> {
     state.layers.push(layer);
     Vec::new()
 }

@@ -100,6 +100,7 @@ fn on_view(state: &mut State, view: View) -> Vec<Req> {
     state.link = clamp(state.link, state.pairs().len());
     state.interface = clamp(state.interface, state.interfaces().len());
     state.forward = clamp(state.forward, state.view.forwards.len());
+    state.test = clamp(state.test, state.view.tests.subtests.len());
     arrange_tiles(state);
     open_consoles(state)
 }

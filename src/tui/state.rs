@@ -14,7 +14,8 @@ use super::msg::Req;
 use super::theme::{Theme, themes};
 use super::tile::{Stream, Tile, TileKind};
 use crate::proto::{
-    Action, ForwardView, InterfaceView, LinkView, NodeState, NodeView, Phase, Request, View, Wanted,
+    Action, ForwardView, InterfaceView, LinkView, NodeState, NodeView, Phase, Request, SubtestView, View,
+    Wanted,
 };
 
 /// What has the focus in NAV mode.
@@ -32,14 +33,24 @@ pub enum Panel {
     Topology,
     /// The port forwards.
     Forwards,
+    /// The test script's subtests.
+    Tests,
     /// The command log.
     Log,
 }
 
 impl Panel {
     /// In the order of their number keys, the log last.
-    pub const ALL: [Self; 7] =
-        [Self::Consoles, Self::Nodes, Self::Links, Self::Reach, Self::Topology, Self::Forwards, Self::Log];
+    pub const ALL: [Self; 8] = [
+        Self::Consoles,
+        Self::Nodes,
+        Self::Links,
+        Self::Reach,
+        Self::Topology,
+        Self::Forwards,
+        Self::Tests,
+        Self::Log,
+    ];
 }
 
 /// Where keys go.
@@ -134,6 +145,8 @@ pub struct State {
     pub forward: usize,
     /// Lines the log is scrolled back by.
     pub log_scroll: usize,
+    /// The subtest under the cursor.
+    pub test: usize,
     /// Whether the log is a panel rather than a line.
     pub log_open: bool,
     /// Whether the focused tile has the whole screen.
@@ -191,6 +204,7 @@ impl State {
             interface: 0,
             forward: 0,
             log_scroll: 0,
+            test: 0,
             log_open: false,
             zoom: false,
             share: None,
@@ -226,6 +240,7 @@ impl State {
             (Mode::Nav, Panel::Reach) => Scope::Reach,
             (Mode::Nav, Panel::Topology) => Scope::Topology,
             (Mode::Nav, Panel::Forwards) => Scope::Forwards,
+            (Mode::Nav, Panel::Tests) => Scope::Tests,
             (Mode::Nav, Panel::Log) => Scope::Log,
         }
     }
@@ -326,6 +341,11 @@ impl State {
     /// The forward under the cursor.
     pub fn forward(&self) -> Option<&ForwardView> {
         self.view.forwards.get(self.forward)
+    }
+
+    /// The subtest under the cursor.
+    pub fn subtest(&self) -> Option<&SubtestView> {
+        self.view.tests.subtests.get(self.test)
     }
 
     /// The forward that the browser should open: the one under the cursor when the forwards have
@@ -442,6 +462,8 @@ impl State {
                 self.node().is_some()
             }
             Act::ForwardRemove => self.forward().is_some(),
+            Act::TestAll | Act::TestStop => self.view.tests.script,
+            Act::TestOne | Act::TestShow | Act::TestWhy => self.subtest().is_some(),
             _ => true,
         }
     }

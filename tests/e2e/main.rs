@@ -8,5 +8,6 @@ mod faults;
 mod interrupts;
 mod refusals;
 mod scripts;
+mod scripts_live;
 mod scripts_many;
 mod sessions;

@@ -51,6 +51,7 @@ def main() -> int:
             order.get("keepGoing", False),
             order.get("commandTimeout"),
             order.get("interactive", False),
+            order.get("historyFile"),
         )
     except DioramaError as e:
         log.report(f"error: {e}")

@@ -97,7 +97,12 @@ class Command:
     def wait(self, timeout: Optional[Duration] = None) -> int:
         """Waits for its end and gives its status; one that takes too long is ended, with 124."""
         limit = None if timeout is None else seconds(timeout)
-        end = self.stream.wait(limit)
+        try:
+            end = self.stream.wait(limit)
+        except BaseException:
+            # A person's ctrl-c, or the time that is up, ends the command as well.
+            self.signal(TERM)
+            raise
         if end is not None:
             return self._status(end)
         self._log.line(f"takes longer than {limit:g} s and is ended: {self.command}", node=self.machine.name)

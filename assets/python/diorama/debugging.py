@@ -39,7 +39,10 @@ class Debug:
         self._driver.log.info(f"stopped at a breakpoint; the clone goes on: diorama attach --session {session}")
         try:
             with foreground() as fd, os.fdopen(os.dup(fd), "r") as typed, os.fdopen(os.dup(fd), "w") as shown:
-                debugger = pdb.Pdb(stdin=typed, stdout=shown)
+                # At a prompt the debugger has its line editor, too.
+                streams = {} if os.isatty(0) else {"stdin": typed, "stdout": shown}
+                # ctrl-c goes on to end what the script does, not to stop it once more.
+                debugger = pdb.Pdb(nosigint=True, **streams)
                 debugger.prompt = "(test) "
                 # The script's frame, not this one.
                 frame: Any = sys._getframe(1)

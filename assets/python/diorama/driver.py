@@ -22,6 +22,7 @@ from .errors import CommandFailed, DioramaError, RequestedAssertionFailed, TestS
 from .log import Log
 from .machine import Machine, identifier
 from .network import Link, Network, Which
+from .prompt import Prompt, check_terminal
 from .protocol import Connection, Message
 from .subtests import Subtest, Suite, compile_script
 from .timing import Duration, PollingCondition, retry
@@ -67,6 +68,7 @@ class Driver:
         keep_going: bool = False,
         command_timeout: Optional[float] = None,
         interactive: bool = False,
+        history: Optional[str] = None,
     ) -> None:
         self.log = log if log is not None else Log()
         self.out_dir = Path(out_dir)
@@ -81,8 +83,13 @@ class Driver:
         self.machines: List[Machine] = [Machine(node["name"], self) for node in view["nodes"]]
         self.vlans = _vlans(view)
         self.network = Network(self)
-        self.suite = Suite(self.log, patterns, keep_going, self.describe)
+        self.suite = Suite(self.log, patterns, keep_going, self.describe, self._tell_subtest)
         self.debug = Debug(self, interactive)
+        self._interactive = interactive
+        self._history = history
+        self._names: Optional[Dict[str, Any]] = None
+        self._runs = 0
+        self._failure: Optional[BaseException] = None
         self._script = script
         self._script_file = script_file
         for directory in (self.out_dir, self.state_dir, self.shared_dir):
@@ -162,8 +169,12 @@ class Driver:
         """Runs the script."""
         code = compile_script(self._script, self._script_file)
         self._remember_source()
+        self._runs += 1
+        self._failure = None
+        self.suite.begin()
         with self.log.nested("run the VM test script"):
-            exec(code, self.names())  # noqa: S102 - running it is what the driver is for
+            # At a prompt the script's variables are there afterwards.
+            exec(code, self.names() if self._names is None else self._names)  # noqa: S102
 
     def run_tests(self) -> None:
         """Runs the script, then has the machines that still run write their disks."""
@@ -219,9 +230,13 @@ class Driver:
             "begin", session=self.connection.session, network=self.connection.view.get("network"),
             nodes=[m.name for m in self.machines], script=self._script_file, outDir=str(self.out_dir),
         )
+        self.connection.tell_test("begin", outDir=str(self.out_dir))
         result, message, details, status = "passed", None, None, 0
         try:
-            self._run()
+            if self._interactive:
+                self._talk()
+            else:
+                self._run()
         except SystemExit as e:
             if e.code not in (None, 0):
                 result, message, status = "failed", f"the script ended itself with status {e.code}", 1
@@ -237,9 +252,14 @@ class Driver:
         self._heal()
         if status == 0 and self.suite.failed:
             result, message, status = "failed", f"failed subtests: {', '.join(self.suite.failed)}", 1
+        elif status == 0 and self._failure is not None:
+            result, message, status = "failed", f"{type(self._failure).__name__}: {self._failure}", 1
+        elif self._interactive and self._runs == 0:
+            message = "the script was not run"
         if details is not None:
             self.log.report(details)
         self.log.event("script-end", result=result, message=message, details=details, status=status)
+        self.connection.tell_test("end", result=result, message=message)
         return status
 
     def _run(self) -> None:
@@ -250,6 +270,39 @@ class Driver:
 
         signal.signal(signal.SIGTERM, up)
         self.run_tests()
+
+    def _talk(self) -> None:
+        """Gives the person a prompt; a SIGTERM ends it."""
+
+        def end(_number: int, _frame: Optional[FrameType]) -> None:
+            raise TimeIsUp("the prompt was ended")
+
+        check_terminal()
+        self._names = self.names()
+        signal.signal(signal.SIGTERM, end)
+        Prompt(self, self._names).talk(self._history)
+
+    def note_failure(self, error: Optional[BaseException]) -> None:
+        """Takes in that something failed at the prompt: a run of the script counts."""
+        if self._runs > 0 and self._ran_into(error):
+            self._failure = error
+
+    def _ran_into(self, error: Optional[BaseException]) -> bool:
+        """Whether an error came from the script rather than from what was typed."""
+        frames = traceback.extract_tb(error.__traceback__) if error is not None else []
+        return any(frame.filename == self._script_file for frame in frames)
+
+    @staticmethod
+    def innermost(error: BaseException) -> Any:
+        """The traceback from the last frame on that is a person's, not the driver's or Python's own."""
+        here = error.__traceback__
+        found = here
+        while here is not None:
+            filename = here.tb_frame.f_code.co_filename
+            if not filename.startswith(_PACKAGE) and filename not in _LIBRARY:
+                found = here
+            here = here.tb_next
+        return found
 
     def _heal(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -262,6 +315,15 @@ class Driver:
             return
 
     # --- what went wrong ---
+
+    def _tell_subtest(self, what: str, error: Optional[BaseException], **fields: Any) -> None:
+        """Tells the session's other clients how a subtest goes, and where to look when it failed."""
+        if error is not None:
+            name = getattr(error, "node", None)
+            machine = next((m for m in self.machines if m.name == name), None)
+            lines = machine.console.last_lines(1) if machine is not None else []
+            fields.update(node=name, line=lines[0] if lines else None)
+        self.connection.tell_test(what, **fields)
 
     def _remember_source(self) -> None:
         lines = self._script.splitlines(keepends=True)

@@ -121,6 +121,15 @@ class Log:
             if took >= 1:
                 self.line(f"({message}: {took:.1f} s)", node=machine, style="2")
 
+    @contextlib.contextmanager
+    def silence(self) -> Iterator[None]:
+        """Writes no lines for people meanwhile: somebody else has the terminal."""
+        before, self.quiet = self.quiet, True
+        try:
+            yield
+        finally:
+            self.quiet = before
+
     def print_serial_logs(self, enable: bool) -> None:
         """Shows what the consoles print, or not."""
         self.serial = enable

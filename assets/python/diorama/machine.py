@@ -339,19 +339,20 @@ class Machine(Guest, Files, Monitor, Display, MachineAliases):
         size = os.terminal_size((80, 24))
         with contextlib.suppress(OSError):
             size = os.get_terminal_size(2)
+        script = "cd; command -v bash >/dev/null && exec bash -l; exec sh -l"
         request = {
             "type": "exec",
             "node": self.name,
-            "argv": ["/bin/sh", "-c", "exec bash -l 2>/dev/null || exec sh -l"],
-            "env": [],
+            "argv": ["/bin/sh", "-c", script],
+            "env": [f"TERM={os.environ.get('TERM', 'linux')}"],
             "pty": [size.lines, size.columns],
         }
-        interact(self.connection, request, f"a root shell in {self.name}")
+        interact(self.connection, request, f"a root shell in {self.name}", self.driver.log)
 
     def console_interact(self) -> None:
         """Gives the person at the terminal the serial console; ctrl-] ends it."""
         request = {"type": "console", "node": self.name, "history": 4096}
-        interact(self.connection, request, f"the console of {self.name}")
+        interact(self.connection, request, f"the console of {self.name}", self.driver.log)
 
 
 def identifier(name: str) -> str:

@@ -168,6 +168,11 @@ class Connection:
         except SessionGone:
             pass
 
+    def tell_test(self, what: str, **fields: Any) -> None:
+        """Tells the session how its script goes; every client sees it."""
+        told = {"what": what, **{k: v for k, v in fields.items() if v is not None}}
+        self.tell({"type": "testTold", "told": told})
+
     def send(self, frame: bytes) -> None:
         """Writes a frame."""
         try:

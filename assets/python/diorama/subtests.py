@@ -16,6 +16,8 @@ from typing import Callable, List, Optional, Tuple, Type
 
 from .log import Log
 
+#: Characters of a failure that the session's other clients are told.
+MOST_TOLD = 4000
 _VARIABLE = "_diorama_subtest_"
 
 
@@ -73,35 +75,54 @@ class Suite:
         patterns: Tuple[str, ...] = (),
         keep_going: bool = False,
         describe: Callable[[BaseException], str] = str,
+        tell: Callable[..., None] = lambda *_args, **_fields: None,
     ) -> None:
         self._log = log
         self._patterns = tuple(p.casefold() for p in patterns)
         self._keep_going = keep_going
         self._describe = describe
+        self._tell = tell
         self._reported: Optional[BaseException] = None
         self.stack: List[str] = []
         self.passed: List[str] = []
         self.failed: List[str] = []
         self.left_out: List[str] = []
 
+    def begin(self) -> None:
+        """Forgets an earlier run of the script."""
+        self.stack.clear()
+        for names in (self.passed, self.failed, self.left_out):
+            names.clear()
+
     def subtest(self, name: str) -> Subtest:
         """A part of the test with a name of its own: ``with subtest("pages are served"):``."""
         return Subtest(self, str(name))
 
     def selects(self, path: List[str]) -> bool:
-        """Whether a subtest, or one that it is in, has one of the patterns in its name."""
+        """Whether a subtest, or one that it is in, has one of the patterns in its name.
+
+        A pattern that begins with ``=`` is a whole name.
+        """
         whole = " / ".join(path).casefold()
-        return not self._patterns or any(p in whole for p in self._patterns)
+
+        def fits(pattern: str) -> bool:
+            if pattern.startswith("="):
+                return f"{whole} / ".startswith(f"{pattern[1:]} / ")
+            return pattern in whole
+
+        return not self._patterns or any(fits(p) for p in self._patterns)
 
     def began(self, path: List[str]) -> None:
         """Takes in a beginning."""
         self._log.line(f"subtest: {' / '.join(path)}", style="1;36")
         self._log.event("subtest-begin", name=path)
+        self._tell("subtestBegin", None, name=path)
 
     def skipped(self, path: List[str]) -> None:
         """Takes in that a subtest was not selected."""
         self.left_out.append(" / ".join(path))
         self._log.event("subtest-end", name=path, result="skipped", seconds=0.0)
+        self._tell("subtestEnd", None, name=path, result="skipped", ms=0)
 
     def ended(self, path: List[str], error: Optional[BaseException], took: float) -> bool:
         """Takes in an end; whether the run goes on after an error."""
@@ -113,6 +134,7 @@ class Suite:
             self.passed.append(name)
             self._log.line(f"passed: {name} ({took:.1f} s)", style="32")
             self._log.event("subtest-end", name=path, result="passed", seconds=took)
+            self._tell("subtestEnd", None, name=path, result="passed", ms=round(took * 1000))
             return False
         self.failed.append(name)
         message = f"{type(error).__name__}: {error}"
@@ -123,14 +145,12 @@ class Suite:
             details = self._describe(error)
             self._log.report(details)
         self._log.line(f"failed: {name} ({took:.1f} s)", style="31", force=True)
+        result = "failed" if isinstance(error, AssertionError) else "error"
         self._log.event(
-            "subtest-end",
-            name=path,
-            result="failed" if isinstance(error, AssertionError) else "error",
-            seconds=took,
-            message=message,
-            details=details,
+            "subtest-end", name=path, result=result, seconds=took, message=message, details=details
         )
+        told = (details or message)[:MOST_TOLD]
+        self._tell("subtestEnd", error, name=path, result=result, ms=round(took * 1000), message=told)
         return self._keep_going and isinstance(error, Exception) and getattr(error, "survivable", True)
 
     def was_reported(self, error: BaseException) -> bool:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Iterator
 from .errors import TestScriptError
 
 if TYPE_CHECKING:
+    from .log import Log
     from .protocol import Connection, Message
 
 #: ctrl-], as in telnet.
@@ -44,9 +45,9 @@ def foreground() -> Iterator[int]:
         os.close(fd)
 
 
-def interact(connection: Connection, request: Message, what: str) -> None:
+def interact(connection: Connection, request: Message, what: str, log: Log) -> None:
     """Connects a stream to the person's terminal until ctrl-] or its end."""
-    with foreground() as fd:
+    with foreground() as fd, log.silence():
         print(f"{what}; ctrl-] comes back to the test", file=sys.stderr, flush=True)
         settings = termios.tcgetattr(fd)
         ended, ending = os.pipe()
@@ -59,6 +60,10 @@ def interact(connection: Connection, request: Message, what: str) -> None:
         threading.Thread(target=watch, name="interact", daemon=True).start()
         try:
             tty.setraw(fd)
+            # What others print meanwhile still begins at a line's start.
+            mode = termios.tcgetattr(fd)
+            mode[1] |= termios.OPOST
+            termios.tcsetattr(fd, termios.TCSADRAIN, mode)
             while True:
                 ready, _, _ = select.select([fd, ended], [], [])
                 if ended in ready:

@@ -47,6 +47,8 @@ pub(super) struct One {
     pub(super) label: Option<String>,
     pub(super) stop: Stop,
     pub(super) report: Report,
+    /// Where the prompt keeps what was typed.
+    history: PathBuf,
     logs: Vec<(PathBuf, fs::File)>,
 }
 
@@ -72,12 +74,13 @@ impl One {
             let file = fs::File::create(&path).doing(path.display())?;
             logs.push((path, file));
         }
+        let history = paths.state.join("tests").join(".history");
         // The clone's disks belong to the run, not to the network's own session.
         let paths = match place {
             Place::Clone(_) => Paths { state: out.join(".session"), ..paths },
             Place::Running => paths,
         };
-        Ok(Self { args, paths, session, place, out, label, stop, report: Report::default(), logs })
+        Ok(Self { args, paths, session, place, out, label, stop, report: Report::default(), history, logs })
     }
 
     /// The whole of it; the exit status.
@@ -126,6 +129,7 @@ impl One {
             command_timeout: self.args.command_timeout,
             quiet: self.args.quiet,
             interactive: self.args.interactive,
+            history_file: self.history.clone(),
             keep: self.args.keep || matches!(self.place, Place::Running),
         };
         let assets = crate::assets::dir(&self.paths.cache)?;

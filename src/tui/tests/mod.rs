@@ -3,6 +3,7 @@
 mod fuzz;
 mod keys;
 mod screens;
+mod test_panel;
 
 use bytes::Bytes;
 use ratatui::Terminal;

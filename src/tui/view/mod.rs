@@ -12,6 +12,7 @@ mod log;
 mod nodes;
 mod reach;
 mod status;
+mod tests;
 mod topology;
 
 use ratatui::Frame;
@@ -66,6 +67,7 @@ fn panels(state: &State, r: &Regions, buf: &mut Buffer) -> Option<Position> {
             Panel::Reach => reach::draw(state, *area, buf),
             Panel::Topology => topology::draw(state, *area, buf),
             Panel::Forwards => forwards::draw(state, *area, buf),
+            Panel::Tests => tests::draw(state, *area, buf),
             Panel::Log => log::draw(state, *area, buf),
         }
     }
@@ -92,9 +94,11 @@ fn tabs(state: &State, panel: Panel, title: &str) -> String {
         (Panel::Reach, "3 Reach"),
         (Panel::Topology, "4 Topology"),
         (Panel::Forwards, "5 Forwards"),
+        (Panel::Tests, "6 Tests"),
     ];
-    let others: Vec<&str> =
-        hidden.iter().filter(|(p, _)| *p != panel && shown.panel(*p).is_none()).map(|(_, t)| *t).collect();
+    let has = |p: Panel| p != Panel::Tests || state.view.tests.script;
+    let others = hidden.iter().filter(|(p, _)| *p != panel && has(*p) && shown.panel(*p).is_none());
+    let others: Vec<&str> = others.map(|(_, t)| *t).collect();
     if others.is_empty() { title.to_owned() } else { format!("{title}  [{}]", others.join(" · ")) }
 }
 

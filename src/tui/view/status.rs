@@ -92,6 +92,7 @@ fn offered(state: &State) -> impl Iterator<Item = &'static str> {
         }
         (_, Panel::Topology) => &["carrier", "isolate", "undo", "heal-all", "enter-console"],
         (_, Panel::Forwards) => &["browse", "forward-add", "forward-remove"],
+        (_, Panel::Tests) => &["test-all", "test-one", "test-line", "test-error", "test-stop"],
         (_, Panel::Log) => &["page-up", "log"],
     };
     let everywhere: &[&str] = match state.mode {
