@@ -21,6 +21,7 @@ mod candidates;
 mod common;
 mod completions;
 mod console;
+mod coverage;
 mod cp;
 mod daemon;
 mod deploy;
@@ -99,6 +100,7 @@ pub enum Verb {
     Up(up::Args),
     Test(test::Args),
     Report(report::Args),
+    Coverage(coverage::Args),
     Attach(attach::Args),
     Ls(ls::Args),
     Down(down::Args),
@@ -164,6 +166,7 @@ async fn run(cli: Cli) -> Outcome {
         Verb::Up(args) => up::run(args, global).await,
         Verb::Test(args) => test::run(args, global).await,
         Verb::Report(args) => report::run(&args, global),
+        Verb::Coverage(args) => coverage::run(&args).await,
         Verb::Attach(args) => attach::run(args, global).await,
         Verb::Ls(args) => ls::run(args, global).await,
         Verb::Down(args) => down::run(args, global).await,

@@ -40,6 +40,7 @@ Examples:
   diorama test shop.nix --script smoke.py  another script
   diorama test --repeat 20 --jobs 4        twenty times, four at once, each in its own clone
   diorama test --attach -s shop            against the session that runs; it goes on afterwards
+  diorama test --coverage --out out        which lines of marked packages it executes
   diorama test --keep --timeout 600        leave the clone running afterwards, to look around";
 
 /// How many directories of runs that nobody named are kept.
@@ -75,6 +76,10 @@ pub struct Args {
     /// Write the report as a page (HTML) there too.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+    /// Instrument the packages that the model marks, collect from every machine which of their lines
+    /// the test has executed, and report it in coverage/ of what the run leaves.
+    #[arg(long, conflicts_with_all = ["attach", "nixpkgs"])]
+    coverage: bool,
     /// Put what the run leaves into this directory.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,

@@ -83,6 +83,7 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
         accel: args.accel,
         nixpkgs: args.nixpkgs.as_deref().map(absolute).transpose()?,
         fresh: args.fresh,
+        coverage: false,
         hold: false,
     };
     let launched = client::launch(&paths, &options).await?;

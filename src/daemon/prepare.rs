@@ -44,6 +44,7 @@ async fn prepare(context: &Arc<Context>, events: &Events, cancel: &CancellationT
     let options = Options {
         name: Some(context.options.session.clone()),
         nixpkgs: context.options.nixpkgs.as_ref().map(|p| p.display().to_string()),
+        coverage: context.options.coverage,
         ..Options::new(context.paths.clone(), assets)
     };
     let evaluator = Evaluator::new(options);

@@ -90,6 +90,7 @@ mod tests {
             accel: None,
             nixpkgs: None,
             fresh: false,
+            coverage: false,
             hold: false,
         };
         let saved = State::new("s", "/m.json", 7).save();

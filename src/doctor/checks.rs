@@ -160,6 +160,13 @@ pub const CHECKS: &[Check] = &[
         package: Some("tesseract-ocr"),
         look: Look::Program("tesseract"),
     },
+    Check {
+        name: "lcov",
+        purpose: "makes coverage reports of tests",
+        need: Need::Wanted,
+        package: Some("lcov"),
+        look: Look::Program("geninfo"),
+    },
 ];
 
 /// What looking gave.

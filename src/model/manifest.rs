@@ -112,6 +112,9 @@ pub struct Node {
     /// Further QEMU arguments, one word each (`virtualisation.qemu.options`, split into words).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub qemu_options: Vec<String>,
+    /// The coverage data that the machine keeps. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<Coverage>,
     /// Free words to select nodes by (`deployment.tags`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
@@ -287,6 +290,20 @@ pub struct ForwardPort {
     /// whose host port is taken moves to a free one without a complaint.
     #[serde(default = "default_true")]
     pub explicit: bool,
+}
+
+/// Coverage data that a machine keeps, and how it is understood.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Coverage {
+    /// The command that prints a tar archive of the data, one word an entry: `gcov/uUID/…` with
+    /// counters, `lcov/NAME.info` with tracefiles, `sources/…` with the files that these name,
+    /// `problems` with a line each.
+    pub collect: Vec<String>,
+    /// For every instrumented package the directory of what its counters mean: `name`, `directory`
+    /// (where it was built), `tree` (sources and notes), `bin/gcov`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<PathBuf>,
 }
 
 /// The way to a root shell in the clone.

@@ -147,6 +147,8 @@ pub struct Options {
     pub update: bool,
     /// The infrastructure model, for [`Evaluator::deployment`].
     pub infrastructure: Option<PathBuf>,
+    /// Instrument the packages that the model marks for coverage.
+    pub coverage: bool,
 }
 
 impl Options {
@@ -160,6 +162,7 @@ impl Options {
             show_trace: false,
             update: false,
             infrastructure: None,
+            coverage: false,
         }
     }
 }
@@ -353,6 +356,9 @@ impl Evaluator {
             Some(path) if path.starts_with('<') => arg("--arg", "nixpkgs", path.as_ref()),
             Some(path) => arg("--argstr", "nixpkgs", path.as_ref()),
             None => {
+                if self.options.coverage {
+                    arg("--arg", "coverage", "true".as_ref());
+                }
                 if lock.is_file() {
                     arg("--argstr", "lock", lock.as_os_str());
                 }

@@ -40,6 +40,9 @@ pub struct StartOptions {
     /// Throw the state disks away first.
     #[serde(default)]
     pub fresh: bool,
+    /// Instrument the packages that the model marks, and keep what they count.
+    #[serde(default)]
+    pub coverage: bool,
     /// Leave the machines off until somebody starts them.
     #[serde(default)]
     pub hold: bool,

@@ -11,9 +11,10 @@
 //! and faults comes back as events, one JSON object a line, which are the log and which the report is
 //! made of. So a script that is killed is reported as far as it came.
 //!
-//! Invariant: nothing here touches a machine; a run that ends in any way leaves no process of the
+//! Invariant: nothing here touches a machine but through the session's protocol; a run that ends in any way leaves no process of the
 //! script behind.
 
+pub mod coverage;
 mod html;
 mod junit;
 mod render;

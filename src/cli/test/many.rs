@@ -23,6 +23,7 @@ use crate::model::Manifest;
 use crate::nix::{Evaluator, Options};
 use crate::paths::Paths;
 use crate::proto::ModelSource;
+use crate::script::coverage::{self, Tools};
 use crate::script::{self, LOG, PAGE, Python, Report, Summary};
 
 /// What came of one run.
@@ -75,12 +76,25 @@ impl Many {
         }
         done.sort_by_key(|d| d.number);
         self.reports(&done, total)?;
+        self.cover(&done).await?;
         let interrupted = self.stop.was_said();
         Ok(match done.iter().all(|d| d.status == 0) {
             _ if interrupted => 130,
             true => 0,
             false => 1,
         })
+    }
+
+    /// Adds up what the runs have covered.
+    async fn cover(&self, done: &[Done]) -> Result<()> {
+        let covered = |d: &&Done| d.dir.join(coverage::DIRECTORY).join("summary.json").is_file();
+        let dirs: Vec<PathBuf> = done.iter().filter(covered).map(|d| d.dir.clone()).collect();
+        if dirs.is_empty() {
+            return Ok(());
+        }
+        let sum = coverage::merge(&dirs, &self.out.join(coverage::DIRECTORY), &Tools::find()?).await?;
+        out::err(&format!("coverage of all runs: {}\n", sum.line()));
+        Ok(())
     }
 
     /// Evaluates and builds the model once.
@@ -92,6 +106,7 @@ impl Many {
         let options = Options {
             name: Some(self.network.clone()),
             nixpkgs: nixpkgs.transpose()?.map(|p| p.display().to_string()),
+            coverage: self.args.coverage,
             ..Options::new(self.paths.clone(), assets)
         };
         let evaluator = Evaluator::new(options);

@@ -22,8 +22,10 @@ use super::stop::Stop;
 use super::{Args, no_script};
 use crate::client::{self, Client, Launched};
 use crate::error::{Error, Result, ResultExt, printable};
+use crate::model::Manifest;
 use crate::paths::Paths;
 use crate::proto::{ModelSource, Phase, StartOptions};
+use crate::script::coverage::{self, Tools};
 use crate::script::{self, LOG, Next, Order, PAGE, Python, Report, Run};
 
 /// Where a script runs.
@@ -104,6 +106,10 @@ impl One {
     }
 
     async fn whole(&mut self, python: &Python, own: Option<String>) -> Outcome {
+        if self.args.coverage {
+            // What cannot be reported need not be built.
+            Tools::find()?;
+        }
         let (client, model) = match self.place.clone() {
             Place::Running => {
                 let client = client::connect(&self.paths, Some(&self.session), "test").await?;
@@ -116,7 +122,8 @@ impl One {
             }
         };
         let manifest = client.manifest().await?;
-        let text = own.or(manifest.test_script).ok_or_else(|| no_script(&model))?;
+        let tools = self.coverage_tools(&manifest)?;
+        let text = own.or_else(|| manifest.test_script.clone()).ok_or_else(|| no_script(&model))?;
         let file = self.out.join("testScript.py");
         fs::write(&file, &text).doing(file.display())?;
         let order = Order {
@@ -137,7 +144,47 @@ impl One {
             Arc::new(move |line: &str| out::err(&format!("{label} | {}\n", printable(line))))
         });
         let run = Run::start(python, &assets.join("python"), &order, say).await?;
-        self.follow(run).await
+        let status = self.follow(run).await?;
+        match tools {
+            Some(tools) if status != 130 => Ok(self.cover(&client, &manifest, &tools, status).await),
+            _ => Ok(status),
+        }
+    }
+
+    /// What coverage reports are made with, when there is something to report.
+    fn coverage_tools(&self, manifest: &Manifest) -> Result<Option<Tools>> {
+        match coverage::wanted(manifest) {
+            true => Tools::find().map(Some),
+            false if self.args.coverage => Err(Error::usage("this model marks nothing to be measured").hint(
+                "build a package with pkgs.addCoverageInstrumentation pkgs.stdenv, or set coverage.python.include \
+                 or coverage.hooks (docs/guide/coverage.md)",
+            )),
+            false => Ok(None),
+        }
+    }
+
+    /// Collects what the machines have counted. A test whose coverage cannot be had has not passed.
+    async fn cover(&mut self, client: &Client, manifest: &Manifest, tools: &Tools, status: u8) -> u8 {
+        if !self.args.quiet {
+            self.say("collecting what the machines have counted");
+        }
+        let done = tokio::select! {
+            done = coverage::collect(client, manifest, &self.out, tools) => done,
+            () = self.stop.heard() => return 130,
+        };
+        match done {
+            Ok(summary) => {
+                for problem in &summary.problems {
+                    self.say(&format!("warning: coverage: {problem}"));
+                }
+                self.say(&format!("coverage: {}", summary.line()));
+                status
+            }
+            Err(e) => {
+                self.say(e.context("coverage").print().trim_end());
+                status.max(1)
+            }
+        }
     }
 
     async fn launch(&mut self, source: ModelSource, needs_script: bool) -> Result<Client> {
@@ -150,6 +197,7 @@ impl One {
             accel: self.args.accel.clone(),
             nixpkgs: self.args.nixpkgs.as_deref().map(absolute).transpose()?,
             fresh: true,
+            coverage: self.args.coverage,
             hold: true,
         };
         if client::launch(&self.paths, &options).await? == Launched::Running {
