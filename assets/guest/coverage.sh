@@ -65,8 +65,12 @@ cat "$work"/lcov/*.info 2>/dev/null | sed -n 's/^SF:\(\/.*\)$/\1/p' | sort -u |
   done
 # Programs that a hook has stopped have written their counters on the way out.
 counters=()
+mkdir -p "$directory"
 for user in "$directory"/u[0-9]*; do
   if [ -d "$user/build" ]; then counters+=("${user##*/}/build"); fi
 done
 tar -cf - --format=gnu --ignore-failed-read --transform='s,^u\([0-9]*\)/build,gcov/u\1/build,' \
-  -C "$work" problems lcov sources -C "$directory" "${counters[@]}" 2>/dev/null
+  -C "$work" problems lcov sources -C "$directory" "${counters[@]}"
+status=$?
+# A program that still runs may have written a file meanwhile, which tar only remarks on.
+[ "$status" -le 1 ]

@@ -126,7 +126,8 @@ mount --move /run run
 mount --move /proc proc
 mount --move /sys sys
 mount --move /dev dev
-if [ -x "/sysroot$system/activate" ]; then
+# A link into the store, which leads somewhere only from within the system.
+if [ -L "/sysroot$system/activate" ] || [ -x "/sysroot$system/activate" ]; then
   chroot /sysroot "$system/activate" || echo "diorama: the activation script failed"
 fi
 
