@@ -33,6 +33,8 @@ class FakeDaemon:
         self.changed = threading.Condition(self.lock)
         self.acts: list[dict] = []
         self.qmp: list[tuple] = []
+        #: What a display shows.
+        self.ppm = b"P6\n# a dot\n2 1\n255\n\x10\x20\x30\xff\xf0\xff"
         self.clients: list[Client] = []
         self.cuts: set[tuple[str, str]] = set()
         self.lowered: set[str] = set()
@@ -296,7 +298,7 @@ class Client:
             daemon.qmp.append((request["node"], request["command"], request["arguments"]))
             if request["command"] == "screendump":
                 with open(request["arguments"]["filename"], "wb") as f:
-                    f.write(PNG)
+                    f.write(PNG if request["arguments"]["format"] == "png" else daemon.ppm)
             value = "status: running" if request["command"] == "human-monitor-command" else {}
             return {"result": "qmp", "value": value}
         if kind in ("exec", "console", "qmpEvents"):

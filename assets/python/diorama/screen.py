@@ -12,15 +12,18 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Callable, ContextManager, List, Pattern
+from typing import Any, Callable, ContextManager, Iterator, List, Pattern
 
 from .errors import MachineError, Refused, TestScriptError
 from .timing import DEFAULT_TIMEOUT, Duration
 
 #: How long QEMU may take to write a picture.
 PICTURE_TIMEOUT = 20.0
-#: Ways in which tesseract looks at a picture: scattered text, and one block of it.
-LAYOUTS = ("11", "6")
+#: How a picture is given to tesseract: whether dark and light are exchanged, and the layout it is to
+#: expect (11: scattered text, 6: one block of it). What finds most comes first.
+WAYS = ((False, "11"), (True, "11"), (False, "6"))
+#: Pictures with fewer rows than this are doubled in size: tesseract knows letters as high as print has them.
+SMALL = 1300
 
 
 class Display:
@@ -42,58 +45,64 @@ class Display:
             filename += ".png"
         path = Path(filename) if "/" in filename else self.out_dir / filename
         with self.nested(f"making screenshot {path}", {"image": path.name}):
-            self._picture(path)
+            self._picture(path, "png")
         self.driver.log.event("artifact", node=self.name, path=str(path), kind="screenshot")
 
-    def _picture(self, path: Path) -> None:
+    def _picture(self, path: Path, kind: str) -> None:
         path = path.absolute()
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self.qmp("screendump", {"filename": str(path), "format": "png"})
+            self.qmp("screendump", {"filename": str(path), "format": kind})
         except Refused as e:
             hint = "; does the model say virtualisation.graphics = true?" if "console" in e.message.lower() else ""
             raise MachineError(f"{self.name}: no picture could be taken: {e.message}{hint}") from e
         # QEMU answers before a slow display has been written out.
+        is_whole = _is_whole_png if kind == "png" else _is_whole_ppm
         deadline = time.monotonic() + PICTURE_TIMEOUT
-        while not _is_whole_png(path):
+        while not is_whole(path):
             if time.monotonic() >= deadline:
                 raise MachineError(f"{self.name}: QEMU wrote no picture to {path}")
             time.sleep(0.05)
 
     def get_screen_text_variants(self) -> List[str]:
         """The text on the display, read in several ways."""
-        return self._read(LAYOUTS)
+        return list(self._readings())
 
     def get_screen_text(self) -> str:
         """The text on the display."""
-        return self._read(LAYOUTS[:1])[0]
+        return next(self._readings())
 
-    def _read(self, layouts: tuple[str, ...]) -> List[str]:
+    def _readings(self) -> Iterator[str]:
         tesseract = shutil.which("tesseract")
         if tesseract is None:
-            raise TestScriptError("text on a display is read by tesseract, which is not installed (tesseract-ocr)")
+            raise TestScriptError(
+                "text on a display is read by tesseract, which is not installed: `diorama setup` does that "
+                "(the package is tesseract-ocr)"
+            )
         with tempfile.TemporaryDirectory(prefix="screen-") as directory:
-            picture = Path(directory) / "screen.png"
-            self._picture(picture)
-            texts = []
-            for layout in layouts:
-                command = [tesseract, str(picture), "-", "--psm", layout, "-c", "debug_file=/dev/null"]
-                done = subprocess.run(
-                    command, capture_output=True, check=False, stdin=subprocess.DEVNULL, timeout=300
-                )
+            picture = Path(directory) / "screen.ppm"
+            self._picture(picture, "ppm")
+            grey = Grey.from_ppm(picture.read_bytes())
+            if grey.height < SMALL:
+                grey = grey.doubled()
+            for inverted, layout in WAYS:
+                command = [tesseract, "stdin", "stdout", "--psm", layout, "-c", "debug_file=/dev/null"]
+                image = (grey.inverted() if inverted else grey).pgm()
+                done = subprocess.run(command, capture_output=True, check=False, input=image, timeout=300)
                 if done.returncode != 0:
                     raise MachineError(f"tesseract failed: {done.stderr.decode(errors='replace').strip()}")
-                texts.append(done.stdout.decode(errors="replace"))
-            return texts
+                yield done.stdout.decode(errors="replace")
 
     def wait_for_text(self, regex: str, timeout: Duration = DEFAULT_TIMEOUT) -> None:
         """Waits until text on the display matches."""
         pattern: Pattern[str] = re.compile(regex)
 
         def screen_matches(last_try: bool) -> bool:
-            texts = self.get_screen_text_variants()
-            if any(pattern.search(text) for text in texts):
-                return True
+            texts = []
+            for text in self._readings():
+                if pattern.search(text):
+                    return True
+                texts.append(text)
             if last_try:
                 self.log("last attempt failed; the text on the display is:\n" + "\n".join(texts))
             return False
@@ -118,3 +127,47 @@ def _is_whole_png(path: Path) -> bool:
         return False
 
 
+def _is_whole_ppm(path: Path) -> bool:
+    try:
+        Grey.from_ppm(path.read_bytes())
+    except (OSError, MachineError):
+        return False
+    return True
+
+
+class Grey:
+    """A picture in grey, a byte a pixel."""
+
+    _HEADER = re.compile(rb"P6\s+(?:#[^\n]*\n\s*)*(\d+)\s+(\d+)\s+255\s")
+    _NEGATIVE = bytes(range(255, -1, -1))
+
+    def __init__(self, width: int, height: int, pixels: bytes) -> None:
+        self.width, self.height, self.pixels = width, height, pixels
+
+    @classmethod
+    def from_ppm(cls, data: bytes) -> Grey:
+        """Reads a picture as QEMU writes it: of every pixel the green, which the eye takes for light."""
+        header = cls._HEADER.match(data)
+        if header is None:
+            raise MachineError("QEMU wrote no picture that is understood")
+        width, height = int(header[1]), int(header[2])
+        pixels = data[header.end() : header.end() + 3 * width * height]
+        if len(pixels) < 3 * width * height or not pixels:
+            raise MachineError("QEMU's picture is cut off")
+        return cls(width, height, pixels[1::3])
+
+    def doubled(self) -> Grey:
+        """Twice as wide and as high."""
+        wide = bytearray(2 * len(self.pixels))
+        wide[0::2] = wide[1::2] = self.pixels
+        step = 2 * self.width
+        rows = [bytes(wide[i : i + step]) * 2 for i in range(0, len(wide), step)]
+        return Grey(step, 2 * self.height, b"".join(rows))
+
+    def inverted(self) -> Grey:
+        """Light where it was dark."""
+        return Grey(self.width, self.height, self.pixels.translate(self._NEGATIVE))
+
+    def pgm(self) -> bytes:
+        """The picture in a form that every program reads."""
+        return b"P5 %d %d 255\n" % (self.width, self.height) + self.pixels
