@@ -12,7 +12,8 @@ import ./network.nix args // {
     def answers(times=9):
         """Who answered, of requests one after another; every one of them has to be answered."""
         ask = f"for i in $(seq {times}); do curl -sSf -m 30 http://proxy/; done"
-        return {m.name for m in backends for line in client.succeed(ask).splitlines() if f"This is {m.name}," in line}
+        pages = client.succeed(ask)
+        return {m.name for m in backends if f"This is {m.name}," in pages}
 
     def all_answer(_last_try):
         return answers() == {m.name for m in backends}
