@@ -182,6 +182,10 @@ impl NodePaths {
     pub fn serial(&self) -> PathBuf {
         self.run.join("serial.sock")
     }
+    /// The display, for VNC.
+    pub fn vnc(&self) -> PathBuf {
+        self.run.join("vnc.sock")
+    }
     /// The root shell's agent.
     pub fn agent(&self) -> PathBuf {
         self.run.join("agent.sock")

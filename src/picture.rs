@@ -170,7 +170,13 @@ mod tests {
         for cut in 0..whole.len() {
             assert!(Picture::from_ppm(&whole[..cut]).is_err(), "cut at {cut}");
         }
-        for text in ["P6 0 4 255 x", "P6 4294967296 4294967296 255 x", "P6 2 2 65535 x", "P6 -1 2 255 x", "P5 1 1 255 x"] {
+        for text in [
+            "P6 0 4 255 x",
+            "P6 4294967296 4294967296 255 x",
+            "P6 2 2 65535 x",
+            "P6 -1 2 255 x",
+            "P5 1 1 255 x",
+        ] {
             assert!(Picture::from_ppm(text.as_bytes()).is_err(), "{text}");
         }
     }

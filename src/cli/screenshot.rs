@@ -66,7 +66,8 @@ fn drawn(picture: &Picture, columns: usize, rows: usize, truecolor: bool) -> Str
         let mut before = None;
         for cell in row {
             if before != Some(cell) {
-                let _ = write!(text, "\x1b[38;{};48;{}m", colour(cell.0, truecolor), colour(cell.1, truecolor));
+                let _ =
+                    write!(text, "\x1b[38;{};48;{}m", colour(cell.0, truecolor), colour(cell.1, truecolor));
                 before = Some(cell);
             }
             text.push('▀');

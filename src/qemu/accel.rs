@@ -199,7 +199,8 @@ mod tests {
             let program = dir.path().join("qemu");
             fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
             fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-            let features = super::super::Features { sandbox: true, kvm: true, stream: true, vde: true };
+            let features =
+                super::super::Features { sandbox: true, kvm: true, stream: true, vde: true, vnc: true };
             let qemu = Qemu { program, version: super::super::OLDEST, features };
             let why = run_guest(&qemu, Accel::Kvm, Duration::from_secs(limit)).await.unwrap_err();
             assert!(why.contains(expected), "{why}");
@@ -208,7 +209,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_asked_for_is_taken() {
-        let features = super::super::Features { sandbox: true, kvm: false, stream: true, vde: true };
+        let features =
+            super::super::Features { sandbox: true, kvm: false, stream: true, vde: true, vnc: true };
         let qemu = Qemu { program: "/nonexistent".into(), version: super::super::OLDEST, features };
         let cache = Path::new("/nonexistent");
         assert_eq!(choose(Some(Accel::Kvm), &qemu, cache).await.accel, Accel::Kvm);

@@ -52,6 +52,8 @@ pub struct SocketPaths {
     pub serial: PathBuf,
     /// Where the serial console is written down.
     pub console_log: PathBuf,
+    /// The display.
+    pub vnc: PathBuf,
     /// The root shell.
     pub agent: PathBuf,
     /// The directory that holds `IFNAME.sock` for every VLAN interface.
@@ -66,6 +68,7 @@ impl From<&NodePaths> for SocketPaths {
             qmp: p.qmp(),
             serial: p.serial(),
             console_log: p.console_log(),
+            vnc: p.vnc(),
             agent: p.agent(),
             ports: p.run.clone(),
             state_disk: p.state_disk(),
@@ -102,6 +105,10 @@ pub fn command_line(
             .word("logappend=on"),
     );
     line.opt("-serial", Opt::new("chardev:serial"));
+    if config.node.graphics && features.vnc {
+        // For whoever may enter the session's directory, and never on a port.
+        line.opt("-vnc", Opt::new("").path_of("unix", &paths.vnc));
+    }
     shell(&mut line, config.node.shell, &paths.agent);
     disks(&mut line, config.node, &paths.state_disk);
     for interface in &config.node.interfaces {
@@ -284,6 +291,14 @@ impl Opt {
         self.value(key, path.as_os_str().as_bytes())
     }
 
+    /// A path behind a word and a colon.
+    fn path_of(mut self, word: &str, path: &Path) -> Self {
+        self.bytes.extend_from_slice(word.as_bytes());
+        self.bytes.push(b':');
+        self.escaped(path.as_os_str().as_bytes());
+        self
+    }
+
     fn raw_value(self, key: &str, value: &str) -> Self {
         self.value(key, value.as_bytes())
     }
@@ -292,13 +307,17 @@ impl Opt {
         self.comma();
         self.bytes.extend_from_slice(key.as_bytes());
         self.bytes.push(b'=');
+        self.escaped(value);
+        self
+    }
+
+    fn escaped(&mut self, value: &[u8]) {
         for &b in value {
             if b == b',' {
                 self.bytes.push(b',');
             }
             self.bytes.push(b);
         }
-        self
     }
 
     fn comma(&mut self) {

@@ -68,6 +68,8 @@ pub struct Features {
     pub stream: bool,
     /// Whether `-netdev vde` is there (start scripts made by NixOS need it).
     pub vde: bool,
+    /// Whether a display can be looked at with VNC.
+    pub vnc: bool,
 }
 
 /// A QEMU that was found.

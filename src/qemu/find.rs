@@ -86,6 +86,8 @@ pub fn probe(program: &Path) -> Result<Qemu, FindError> {
         kvm: lists(&ask(&["-accel", "help"])?, "kvm"),
         stream: true,
         vde: lists(&netdevs, "vde"),
+        // One without VNC refuses the word before it gets to the list.
+        vnc: ask(&["-vnc", "unix:/nonexistent", "-machine", "help"]).is_ok(),
     };
     Ok(Qemu { program: program.into(), version, features })
 }

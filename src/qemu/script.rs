@@ -331,7 +331,7 @@ mod tests {
     }"#;
 
     fn qemu(program: &Path) -> Qemu {
-        let features = Features { sandbox: true, kvm: true, stream: true, vde: true };
+        let features = Features { sandbox: true, kvm: true, stream: true, vde: true, vnc: true };
         Qemu { program: program.into(), version: OLDEST, features }
     }
 

@@ -3,7 +3,9 @@
 //! Invariant: no I/O; whatever leaves the interface is a request.
 
 use super::commands::Act;
-use super::console_acts::{close_shell, enter, on_screen, screenshot, search, select, shell, sync_size, yank};
+use super::console_acts::{
+    close_shell, enter, on_screen, screenshot, search, select, shell, sync_size, yank,
+};
 use super::layer::input::Input;
 use super::layer::{Confirm, ForwardForm, Help, Layer, Palette, Prompt, PromptKind, Run, TextBox};
 use super::moving::{ends, next_panel, page, step};

@@ -33,6 +33,7 @@ fn paths() -> SocketPaths {
         qmp: "/r/qmp.sock".into(),
         serial: "/r/serial.sock".into(),
         console_log: "/st,ate/web.console.log".into(),
+        vnc: "/r,un/vnc.sock".into(),
         agent: "/r/agent.sock".into(),
         ports: "/r".into(),
         state_disk: "/st,ate/web.qcow2".into(),
@@ -51,7 +52,7 @@ fn lines(node: &str, accel: Accel, features: &Features) -> String {
     out
 }
 
-const FULL: Features = Features { sandbox: true, kvm: true, stream: true, vde: true };
+const FULL: Features = Features { sandbox: true, kvm: true, stream: true, vde: true, vnc: true };
 
 #[test]
 fn a_node_with_everything() {

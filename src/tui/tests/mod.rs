@@ -114,7 +114,12 @@ fn state_of(view: View, size: (u16, u16)) -> State {
 }
 
 fn state_with(view: View, size: (u16, u16), config: &crate::config::Config) -> State {
-    let options = TuiOptions { config: config.clone(), no_color: false, truecolor: true, directory: "/home/user".into() };
+    let options = TuiOptions {
+        config: config.clone(),
+        no_color: false,
+        truecolor: true,
+        directory: "/home/user".into(),
+    };
     let mut state = State::new(options, size).unwrap();
     server::greet(&mut state);
     let reqs = send(&mut state, ServerMessage::View { view: Box::new(view) });

@@ -163,7 +163,12 @@ fn a_terminal_smaller_than_we_know_is_left_alone() {
 
 #[test]
 fn without_colours_nothing_is_coloured() {
-    let options = TuiOptions { config: crate::config::Config::default(), no_color: true, truecolor: true, directory: "/home/user".into() };
+    let options = TuiOptions {
+        config: crate::config::Config::default(),
+        no_color: true,
+        truecolor: true,
+        directory: "/home/user".into(),
+    };
     let mut s = State::new(options, (100, 30)).unwrap();
     let mut coloured = booted((100, 30));
     s.view = coloured.view.clone();

@@ -124,7 +124,12 @@ mod tests {
 
     #[test]
     fn what_is_offered_exists_and_has_a_hint() {
-        let options = crate::tui::TuiOptions { config: Default::default(), no_color: true, truecolor: false, directory: ".".into() };
+        let options = crate::tui::TuiOptions {
+            config: Default::default(),
+            no_color: true,
+            truecolor: false,
+            directory: ".".into(),
+        };
         let mut state = State::new(options, (80, 24)).unwrap();
         for mode in [Mode::Nav, Mode::Select] {
             for panel in Panel::ALL {
