@@ -9,7 +9,7 @@ import ./network.nix // {
     with subtest("a window opens"):
         desktop.wait_for_x()
         desktop.wait_for_window("Terminal", timeout=300)
-        desktop.wait_for_text("root@desktop", timeout=300)
+        desktop.wait_for_text("desktop:~", timeout=300)
 
     with subtest("keys reach it"):
         desktop.send_chars("echo $((6 * 7)) windows > /tmp/typed; cat /tmp/typed\n")

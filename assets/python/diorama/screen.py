@@ -19,10 +19,11 @@ from .timing import DEFAULT_TIMEOUT, Duration
 
 #: How long QEMU may take to write a picture.
 PICTURE_TIMEOUT = 20.0
-#: How a picture is given to tesseract: whether dark and light are exchanged, and the layout it is to
-#: expect (11: scattered text, 6: one block of it). What finds most comes first.
-WAYS = ((False, "11"), (True, "11"), (False, "6"))
-#: Pictures with fewer rows than this are doubled in size: tesseract knows letters as high as print has them.
+#: How a picture is given to tesseract: whether doubled in size, and the layout it is to expect
+#: (11: scattered text, 6: one block of it). What finds most comes first: small letters are read only when
+#: they are enlarged, some large ones better when they are not.
+WAYS = ((True, "11"), (False, "11"), (True, "6"))
+#: Pictures with more rows than this are never doubled: tesseract knows letters as high as print has them.
 SMALL = 1300
 
 
@@ -83,11 +84,9 @@ class Display:
             picture = Path(directory) / "screen.ppm"
             self._picture(picture, "ppm")
             grey = Grey.from_ppm(picture.read_bytes())
-            if grey.height < SMALL:
-                grey = grey.doubled()
-            for inverted, layout in WAYS:
+            for doubled, layout in WAYS:
                 command = [tesseract, "stdin", "stdout", "--psm", layout, "-c", "debug_file=/dev/null"]
-                image = (grey.inverted() if inverted else grey).pgm()
+                image = (grey.doubled() if doubled and grey.height <= SMALL else grey).pgm()
                 done = subprocess.run(command, capture_output=True, check=False, input=image, timeout=300)
                 if done.returncode != 0:
                     raise MachineError(f"tesseract failed: {done.stderr.decode(errors='replace').strip()}")
@@ -139,7 +138,6 @@ class Grey:
     """A picture in grey, a byte a pixel."""
 
     _HEADER = re.compile(rb"P6\s+(?:#[^\n]*\n\s*)*(\d+)\s+(\d+)\s+255\s")
-    _NEGATIVE = bytes(range(255, -1, -1))
 
     def __init__(self, width: int, height: int, pixels: bytes) -> None:
         self.width, self.height, self.pixels = width, height, pixels
@@ -163,10 +161,6 @@ class Grey:
         step = 2 * self.width
         rows = [bytes(wide[i : i + step]) * 2 for i in range(0, len(wide), step)]
         return Grey(step, 2 * self.height, b"".join(rows))
-
-    def inverted(self) -> Grey:
-        """Light where it was dark."""
-        return Grey(self.width, self.height, self.pixels.translate(self._NEGATIVE))
 
     def pgm(self) -> bytes:
         """The picture in a form that every program reads."""
