@@ -1,4 +1,4 @@
-{ lib, real, examples, ... }:
+{ lib, real, examples, productionOn, ... }:
 let
   one = module: (real { web = module; }).web;
   compact = text: builtins.filter (l: l != "") (map lib.trim (lib.splitString "\n" text));
@@ -147,5 +147,70 @@ in
     expr = map (c: [ (c.networking.interfaces ? eth0) (c.networking.defaultGateway.address or null) ])
       [ (one { }) (one { virtualisation.clone = false; }) (one { virtualisation.restrictNetwork = true; networking.defaultGateway = "192.168.1.254"; }) ];
     expected = [ [ true "10.0.2.2" ] [ false null ] [ true "192.168.1.254" ] ];
+  };
+  "an X server brings a display, its kernel and a session that root is logged in to" = {
+    expr =
+      let
+        c = one { services.xserver.enable = true; services.xserver.windowManager.icewm.enable = true; hardware.graphics.enable = false; };
+        unit = c.systemd.services.display-manager;
+      in
+      [
+        c.virtualisation.graphics
+        c.boot.kernelPackage
+        c.systemd.defaultUnit
+        unit.aliases
+        c.services.displayManager.autoLogin.user
+        (has c.environment.etc."X11/xorg.conf".text [ ''Modes "1024x768"'' ''Disable "glx"'' ])
+        (map (p: builtins.elem p (roots c)) [ "icewm" "xserver-xorg-core" "!libgl1-mesa-dri" ])
+        (lib.hasInfix "autologin" c.systemd.services.getty-tty1.serviceConfig.ExecStart)
+        (c.systemd.services.diorama-agent.environment.DISPLAY)
+      ];
+    expected = [ true "linux-image-amd64" "graphical.target" [ "xserver.service" ] "root" [ ] [ true true true ] false ":0" ];
+  };
+  "names that displays had and have" = {
+    expr =
+      let
+        c = one ({ pkgs, ... }: {
+          services.xserver = { enable = true; layout = "de"; displayManager.defaultSession = "none+twm"; windowManager.twm.enable = true; };
+          test-support.displayManager.auto = { enable = true; user = "alice"; };
+          users.users.alice.isNormalUser = true;
+          services.getty.autologinUser = "alice";
+          hardware.opengl.enable = true;
+          virtualisation.resolution = { x = 640; y = 480; };
+          environment.systemPackages = [ pkgs.htop ];
+        });
+      in
+      [
+        c.services.xserver.xkb.layout
+        c.services.displayManager.defaultSession
+        c.services.displayManager.autoLogin.user
+        c.hardware.graphics.enable
+        (has c.environment.etc."X11/xorg.conf".text [ ''Modes "640x480"'' ])
+        (lib.hasInfix "--autologin alice" c.systemd.services.getty-tty1.serviceConfig.ExecStart)
+        (builtins.filter (lib.hasPrefix "!") (roots c))
+      ];
+    expected = [ "de" "none+twm" "alice" true [ ] true [ ] ];
+  };
+  "a display of a machine that is deployed needs somebody, and a session that exists" = {
+    expr =
+      let
+        evaluates = value: (builtins.tryEval (builtins.seq value true)).success;
+        host = module: (productionOn { model = { nodes.web = module; }; }).web;
+      in
+      map evaluates [
+        (host { services.xserver.enable = true; })
+        (host { services.xserver.enable = true; services.displayManager.autoLogin.user = "root"; })
+        (one { services.xserver.enable = true; services.displayManager.defaultSession = "gnome"; })
+      ];
+    expected = [ false true false ];
+  };
+  "the router of the example" = {
+    expr =
+      let n = real (examples + "/nat-router/network.nix"); in
+      [
+        n.client.networking.defaultGateway.address
+        (has (rules n.router) [ ''iifname "eth2" tcp dport 8080 dnat to 192.168.1.1:80'' ''iifname "eth1" meta mark set 1'' ''oifname "eth2" meta mark 1 masquerade'' ])
+      ];
+    expected = [ "192.168.1.2" [ ] ];
   };
 }

@@ -181,7 +181,7 @@ in
         };
       };
       # Root's shells of a clone find the display.
-      diorama-agent.environment = lib.mkIf config.virtualisation.clone { DISPLAY = ":0"; XAUTHORITY = "/run/display/authority"; };
+      diorama-agent = lib.mkIf config.virtualisation.clone { environment = { DISPLAY = ":0"; XAUTHORITY = "/run/display/authority"; }; };
     };
   };
 }
