@@ -86,7 +86,12 @@ fn unpack(cache: &Path) -> io::Result<PathBuf> {
         let parent = file.parent().unwrap_or(&partial);
         fs::create_dir_all(parent)?;
         fs::write(&file, contents)?;
-        let mode = if contents.starts_with(b"#!") { 0o555 } else { 0o444 };
+        let mode = match contents {
+            _ if contents.starts_with(b"#!") => 0o555,
+            // OpenSSH takes no private key that others may read, not even an example's.
+            _ if contents.starts_with(b"-----BEGIN OPENSSH PRIVATE KEY") => 0o400,
+            _ => 0o444,
+        };
         fs::set_permissions(&file, fs::Permissions::from_mode(mode))?;
     }
     fs::create_dir_all(&partial)?;

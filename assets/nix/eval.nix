@@ -22,7 +22,7 @@ let
 
   guest =
     if nixpkgs != null
-    then import ./nixos { inherit nixpkgs system lib; why = "nixpkgs was given: ${toString nixpkgs}"; }
+    then import ./nixos { inherit nixpkgs system lib clone; why = "nixpkgs was given: ${toString nixpkgs}"; }
     else import ./lib/debian-system.nix lib {
       backend = debian {
         inherit lib mirrors system coverage;
@@ -43,7 +43,7 @@ let
   drvsOf = text: builtins.filter (d: (builtins.getContext text).${d} ? outputs) (builtins.attrNames (builtins.getContext text));
   imageOf = node:
     let
-      config = network.configs.${node} or (throw "the network has no node `${node}'; its nodes are ${toString network.names}");
+      config = network.configs.${node};
       path = "${config.system.build.image}/disk.qcow2";
     in
     { inherit path; toplevel = "${config.system.build.toplevel}"; realise = drvsOf path; };
@@ -63,5 +63,6 @@ builtins.seq network.sane {
   realise = if missing != [ ] then { } else if clone then manifests.realiseOf network else production.realise;
 } // lib.optionalAttrs (!clone) {
   deployment = if missing == [ ] then production.deployment else null;
-  images = if missing == [ ] then lib.genAttrs image imageOf else { };
+  # A name that is no node's is the program's to complain of.
+  images = if missing == [ ] then lib.genAttrs (builtins.filter (n: network.configs ? ${n}) image) imageOf else { };
 } // (if internals then { internals = { inherit (network) nodes testScript; }; } else { })

@@ -32,6 +32,7 @@ pub mod eval;
 mod exec;
 mod forward;
 mod generations;
+mod image;
 mod link;
 mod lock;
 mod logs;
@@ -121,6 +122,7 @@ pub enum Verb {
     Diff(diff::Args),
     Rollback(rollback::Args),
     Status(status::Args),
+    Image(image::Args),
     Schema(schema::Args),
     Doctor(doctor::Args),
     Setup(setup::Args),
@@ -188,6 +190,7 @@ async fn run(cli: Cli) -> Outcome {
         Verb::Diff(args) => diff::run(&args, global).await,
         Verb::Rollback(args) => rollback::run(args, global).await,
         Verb::Status(args) => status::run(&args, global).await,
+        Verb::Image(args) => image::run(&args, global).await,
         Verb::Schema(args) => schema::run(&args, global),
         Verb::Doctor(args) => doctor::run(&args, global).await,
         Verb::Setup(args) => setup::run(&args, global).await,

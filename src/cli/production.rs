@@ -75,6 +75,21 @@ pub async fn build(
         let deployment = model::parse(&text).doing(file.display())?;
         return Ok(Built { deployment, model: std::path::absolute(file)?, store: Store::find(&paths.data) });
     }
+    let (evaluator, model) = evaluator(args, global, None)?;
+    let store = evaluator.store().clone();
+    let production = evaluator.production(&model, &mut |p| eval::say(&p, quiet), cancel).await?;
+    let deployment = model::parse(&production.deployment.to_string())?;
+    if deployment.nodes.is_empty() {
+        return Err(Error::new(format!("{} has no node to deploy", model.display())));
+    }
+    evaluator.realise_production(&production, &mut |p| eval::say(&p, quiet), cancel).await?;
+    Ok(Built { deployment, model, store })
+}
+
+/// What evaluates the model that the command line names, for production; the model's file with it. `image` is the
+/// node whose bootable disk is wanted.
+pub fn evaluator(args: &ModelArgs, global: &Global, image: Option<&str>) -> Result<(Evaluator, PathBuf)> {
+    let paths = common::paths(global)?;
     let assets = assets::dir(&paths.cache)?;
     let model = model_file(args.model.as_deref(), &assets, &paths)?;
     let name = args.name.clone().unwrap_or_else(|| super::up::name_from_file(&model));
@@ -93,10 +108,11 @@ pub async fn build(
         name: Some(common::session_name(&name)?),
         nixpkgs,
         infrastructure,
+        image: image.map(str::to_owned),
         ..Options::new(paths, assets)
     };
     let evaluator = Evaluator::new(options);
-    let store = evaluator.store().clone();
+    let store = evaluator.store();
     if !store.store_dir().starts_with("/nix/store") {
         return Err(Error::new(format!(
             "the store {} cannot be copied to hosts, whose store is /nix/store",
@@ -104,13 +120,7 @@ pub async fn build(
         ))
         .hint("run the Nix daemon here, or deploy from a machine that has one"));
     }
-    let production = evaluator.production(&model, &mut |p| eval::say(&p, quiet), cancel).await?;
-    let deployment = model::parse(&production.deployment.to_string())?;
-    if deployment.nodes.is_empty() {
-        return Err(Error::new(format!("{} has no node to deploy", model.display())));
-    }
-    evaluator.realise_production(&production, &mut |p| eval::say(&p, quiet), cancel).await?;
-    Ok(Built { deployment, model, store })
+    Ok((evaluator, model))
 }
 
 /// Prepares the ways to a network's hosts.

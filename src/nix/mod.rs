@@ -149,6 +149,8 @@ pub struct Options {
     pub infrastructure: Option<PathBuf>,
     /// Instrument the packages that the model marks for coverage.
     pub coverage: bool,
+    /// The node whose bootable disk is wanted, for [`Evaluator::production`].
+    pub image: Option<String>,
 }
 
 impl Options {
@@ -163,6 +165,7 @@ impl Options {
             update: false,
             infrastructure: None,
             coverage: false,
+            image: None,
         }
     }
 }
@@ -204,6 +207,8 @@ struct Answer {
     #[serde(default)]
     deployment: Option<serde_json::Value>,
     realise: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
+    images: BTreeMap<String, Image>,
 }
 
 /// What is evaluated.
@@ -228,6 +233,17 @@ pub struct Production {
     pub realise: BTreeMap<String, Vec<String>>,
     /// The network's name.
     pub network: String,
+    /// The disks that were asked for, by node.
+    pub images: BTreeMap<String, Image>,
+}
+
+/// A host's bootable disk.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Image {
+    /// The image, qcow2, once it is built.
+    pub path: PathBuf,
+    /// The derivations that make it.
+    pub realise: Vec<String>,
 }
 
 /// Evaluates models and realises what they need.
@@ -289,7 +305,8 @@ impl Evaluator {
             return Err(self.wrong(&model, "the evaluation gave no deployment".into()));
         };
         let network = deployment["network"]["name"].as_str().unwrap_or("network").to_owned();
-        Ok(Production { model, system: answer.system, deployment, realise: answer.realise, network })
+        let Answer { system, realise, images, .. } = answer;
+        Ok(Production { model, system, deployment, realise, network, images })
     }
 
     fn file(&self, model: &Path) -> Result<PathBuf, NixError> {
@@ -350,6 +367,9 @@ impl Evaluator {
             arg("--arg", "clone", "false".as_ref());
             if let Some(file) = &self.options.infrastructure {
                 arg("--arg", "infrastructure", file.as_os_str());
+            }
+            if let Some(node) = self.options.image.as_deref().filter(|n| model::is_name(n)) {
+                arg("--arg", "image", format!("[ \"{node}\" ]").as_ref());
             }
         }
         match &self.options.nixpkgs {

@@ -82,6 +82,27 @@ impl Evaluator {
         self.build(&work, &nodes, &|| Ok(()), progress, cancel).await
     }
 
+    /// Builds the disks that were asked for, and nothing else of a network.
+    ///
+    /// # Errors
+    /// As [`Evaluator::realise`].
+    pub async fn realise_images(
+        &self,
+        production: &Production,
+        progress: &mut (dyn FnMut(Progress) + Send),
+        cancel: &CancellationToken,
+    ) -> Result<(), NixError> {
+        let realise = production.images.iter().map(|(n, i)| (n.clone(), i.realise.clone())).collect();
+        let work = Work {
+            network: &production.network,
+            realise: &realise,
+            bundled: production.system.name == "debian",
+            kind: "image-",
+        };
+        let nodes: Vec<&String> = production.images.keys().collect();
+        self.build(&work, &nodes, &|| Ok(()), progress, cancel).await
+    }
+
     async fn build(
         &self,
         work: &Work<'_>,

@@ -2,7 +2,7 @@
 //!
 //! Invariant: an image that is there is never made smaller and never discarded unless asked for.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -124,6 +124,60 @@ pub fn prepare(path: &Path, size: u64, base: Option<Base<'_>>, fresh: bool) -> R
     Ok(Prepared::Grown { from: bytes / MIB })
 }
 
+/// Copies a bootable image to a file of a format, and makes it larger (MiB) when asked.
+///
+/// # Errors
+/// When the file cannot be made, or the image is larger than the size.
+pub fn export(
+    image_file: &Path,
+    out: &Path,
+    format: DriveFormat,
+    size: Option<u64>,
+) -> Result<(), DiskError> {
+    let is = virtual_size(image_file, &info(image_file, DriveFormat::Qcow2)?)?;
+    if let Some(size) = size.filter(|s| s * MIB < is) {
+        let what = format!("the disk has {} MiB already, and cannot have {size}", is.div_ceil(MIB));
+        return Err(DiskError::Failed { path: out.into(), what });
+    }
+    // Beside and renamed: an interruption leaves no half-made disk behind.
+    let mut partial = out.as_os_str().to_owned();
+    partial.push(".new");
+    let format = format.to_string();
+    let words = |words: &[&OsStr]| image(out, words).map(drop);
+    let [f, qcow2, dashes, o] = ["-f", "qcow2", "--", "-O"].map(OsStr::new);
+    let convert = [
+        "convert".as_ref(),
+        f,
+        qcow2,
+        o,
+        format.as_ref(),
+        dashes,
+        image_file.as_os_str(),
+        partial.as_os_str(),
+    ];
+    let mut done = words(&convert);
+    if let (Ok(()), Some(size)) = (&done, size) {
+        let size = format!("{size}M");
+        let resize = [
+            "resize".as_ref(),
+            "-q".as_ref(),
+            f,
+            format.as_ref(),
+            dashes,
+            partial.as_os_str(),
+            size.as_ref(),
+        ];
+        done = words(&resize);
+    }
+    let done = done.and_then(|()| {
+        fs::rename(&partial, out).map_err(|e| DiskError::Failed { path: out.into(), what: e.to_string() })
+    });
+    if done.is_err() {
+        let _ = fs::remove_file(&partial);
+    }
+    done
+}
+
 /// Makes an image. One that begins as another is never smaller than that.
 fn create(path: &Path, partial: &Path, size: u64, base: Option<Base<'_>>) -> Result<String, DiskError> {
     let mut bytes = size * MIB;
@@ -240,6 +294,23 @@ mod tests {
         fs::remove_file(&below).unwrap();
         let error = prepare(&path, 64, base, false).unwrap_err().to_string();
         assert!(error.contains("image.qcow2") && error.contains("--fresh"), "{error}");
+    }
+
+    #[test]
+    fn an_image_is_copied_and_grows_and_never_shrinks() {
+        if !has_tool() {
+            eprintln!("skipped: qemu-img is not installed");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let (from, raw) = (dir.path().join("image.qcow2"), dir.path().join("disk.raw"));
+        prepare(&from, 32, None, false).unwrap();
+        export(&from, &raw, DriveFormat::Raw, Some(48)).unwrap();
+        assert_eq!(fs::metadata(&raw).unwrap().len(), 48 * MIB);
+        let error = export(&from, &raw, DriveFormat::Raw, Some(16)).unwrap_err().to_string();
+        assert!(error.contains("has 32 MiB already"), "{error}");
+        assert_eq!(fs::metadata(&raw).unwrap().len(), 48 * MIB, "the old one stays");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "nothing half-made is left");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 # Where the nodes of the Trac network are in production: on the three hosts of network.nix beside this file.
 #
-#   $ diorama up assets/examples/production
+#   $ diorama up -d assets/examples/production
+#   $ chmod 600 assets/examples/production/insecure-key
 #   $ diorama deploy assets/examples/trac -i assets/examples/production/infrastructure.nix
 #
 # `module` is a host's own configuration, as hardware and addresses are: the model of the network knows none of it.

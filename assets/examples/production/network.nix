@@ -1,6 +1,7 @@
 # Three installed hosts, blank but for an SSH server, standing for production: something to deploy to.
 #
-#   $ diorama up assets/examples/production
+#   $ diorama up -d assets/examples/production
+#   $ chmod 600 insecure-key
 #   $ ssh -i insecure-key -p 2201 root@127.0.0.1
 #
 # THE KEY BESIDE THIS FILE IS PUBLIC: everybody has its private half. These machines listen on 127.0.0.1 of the

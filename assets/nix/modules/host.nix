@@ -118,7 +118,7 @@ in
         name = config.networking.hostName;
         names = config.system.build.packages;
         inherit (config.system.build) toplevel;
-        size = config.virtualisation.diskSize or 4096;
+        size = let size = config.virtualisation.diskSize or null; in if size == null then 4096 else size;
       };
     };
   };

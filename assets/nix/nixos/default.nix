@@ -1,7 +1,7 @@
 # The guest system `nixos`: nixpkgs evaluates the nodes, its VM module and test back door included.
 #
 # Invariant: nothing of nixpkgs is copied here; whatever version is given brings its own options and its own lib.
-{ nixpkgs, system, why, lib }:
+{ nixpkgs, system, why, lib, clone ? true }:
 let
   inherit (builtins) map pathExists;
   topology = import ../lib/topology.nix lib;
@@ -10,10 +10,11 @@ let
     else throw "${toString nixpkgs} has no ${path}: it is not a copy of nixpkgs";
 
   evalConfig = import (part "nixos/lib/eval-config.nix");
-  vmModules = [ (part "nixos/modules/virtualisation/qemu-vm.nix") (part "nixos/modules/testing/test-instrumentation.nix") ];
+  # A host has neither the virtual machine's modules nor the tests' back door.
+  vmModules = lib.optionals clone [ (part "nixos/modules/virtualisation/qemu-vm.nix") (part "nixos/modules/testing/test-instrumentation.nix") ];
   text = p: "${p}";
 
-  interfacesOf = number: config:
+  interfacesOf = number: config: if !clone then [ ] else
     topology.interfaces number config.virtualisation.vlans (config.virtualisation.interfaces or { });
 in
 {
@@ -30,8 +31,8 @@ in
         # `lib` and `pkgs` are nixpkgs' own; other names in the set are the nodes.
         specialArgs = removeAttrs specialArgs [ "lib" "pkgs" ];
         modules = vmModules ++ [
-          ./node.nix
-          { virtualisation.test = { nodeName = name; nodeNumber = number; }; }
+          (if clone then ./node.nix else ./host.nix)
+          ({ lib, ... }: if clone then { virtualisation.test = { nodeName = name; nodeNumber = number; }; } else { networking.hostName = lib.mkDefault name; })
         ] ++ modules;
       };
     in

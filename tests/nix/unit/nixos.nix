@@ -52,6 +52,25 @@ in
       };
     };
   };
+  "a host of NixOS has neither the virtual machine nor the back door" = {
+    expr =
+      let
+        given = import ../../../assets/nix/eval.nix {
+          nixpkgs = ../fake-nixpkgs;
+          name = "n";
+          clone = false;
+          infrastructure.a.hostName = "a.example.org";
+          infrastructure.b = { hostname = "b.example.org"; module = { config, ... }: { networking.hostName = "bee"; }; };
+          model = { a = { virtualisation.memorySize = 512; virtualisation.vlans = [ 1 2 ]; }; b = { }; };
+        };
+      in
+      [
+        given.manifest
+        (builtins.mapAttrs (_: n: n.hostName) given.deployment.nodes)
+        (builtins.match ".*(vm|backdoor).*" (toString (builtins.attrValues given.realise)))
+      ];
+    expected = [ null { a = "a.example.org"; b = "b.example.org"; } null ];
+  };
   "cross-node arguments reach nixpkgs' modules" = {
     expr = (import ../../../assets/nix/eval.nix {
       nixpkgs = ../fake-nixpkgs;
