@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub enum PictureFormat {
     /// For people and files.
     Png,
-    /// For programs: see [`crate::picture`].
+    /// For programs: raw pixels.
     Ppm,
 }
 
