@@ -3,6 +3,7 @@
 //! The guest is the smallest that shows a login prompt and runs the agent, see `tests/guest/mini.sh`.
 //! It is built once. Every test has directories of its own, and leaves no process behind.
 
+mod displays;
 mod environment;
 mod faults;
 mod interrupts;
