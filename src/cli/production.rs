@@ -52,6 +52,19 @@ pub struct ReachArgs {
     pub connect_timeout: u64,
 }
 
+impl ReachArgs {
+    /// What the command line says when it says nothing.
+    pub fn plain() -> Self {
+        Self {
+            on: Vec::new(),
+            trust_on_first_use: false,
+            ask_sudo_password: false,
+            compress: false,
+            connect_timeout: 10,
+        }
+    }
+}
+
 /// A model's systems, built, and where they go.
 pub struct Built {
     /// The hosts.
