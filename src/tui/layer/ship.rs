@@ -62,7 +62,15 @@ impl ShipBox {
     pub(super) fn draw(&self, state: &State, area: Rect, buf: &mut Buffer) -> Option<Position> {
         let (t, ship) = (&state.theme, &state.ship);
         let width = area.width.saturating_sub(4).min(110);
-        let height = area.height.saturating_sub(2).clamp(6, 40);
+        let columns = usize::from(width.saturating_sub(2));
+        let lines = match ship.stage {
+            Stage::Idle => Vec::new(),
+            Stage::Planning => planning(state),
+            Stage::Planned => plan(ship, t, columns),
+            Stage::Shipping | Stage::Ended => progress(ship, t, columns),
+        };
+        let height = u16::try_from(lines.len() + 4).unwrap_or(u16::MAX).clamp(10, 40);
+        let height = height.min(area.height.saturating_sub(2));
         let title = ship.network().map_or_else(|| "Deploy".into(), |n| format!("Deploy {}", plain(n)));
         let note = match ship.stage {
             Stage::Planning => "esc gives up",
@@ -73,13 +81,6 @@ impl ShipBox {
         // Production is never mistaken for the clone.
         let edge = Rect { x: inside.x.saturating_sub(1), width: 1, ..inside };
         buf.set_style(edge, t.bad);
-        let columns = usize::from(inside.width);
-        let lines = match ship.stage {
-            Stage::Idle => Vec::new(),
-            Stage::Planning => planning(state),
-            Stage::Planned => plan(ship, t, columns),
-            Stage::Shipping | Stage::Ended => progress(ship, t, columns),
-        };
         let foot = self.foot(ship, t);
         let rows = usize::from(inside.height).saturating_sub(usize::from(foot.is_some()));
         let most = lines.len().saturating_sub(rows);
@@ -183,8 +184,11 @@ fn summary(host: &HostPlan) -> String {
     if host.status != Status::Changes {
         return String::new();
     }
-    let restarts = host.units.restart.len();
-    let units = if restarts == 0 { String::new() } else { format!(" · {restarts} units restart") };
+    let units = match host.units.restart.len() {
+        0 => String::new(),
+        1 => " · 1 unit restarts".into(),
+        n => format!(" · {n} units restart"),
+    };
     format!("{} paths, {}{units}", host.missing_paths, size(host.missing_bytes))
 }
 
