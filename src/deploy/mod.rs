@@ -14,7 +14,7 @@
 
 mod agent;
 mod channel;
-pub mod closure;
+mod closure;
 mod copy;
 mod drive;
 mod health;
@@ -26,7 +26,6 @@ mod record;
 mod render;
 pub mod select;
 mod ssh;
-mod status;
 pub mod step;
 
 pub use closure::{Change, closure_diff};
@@ -34,5 +33,4 @@ pub use drive::{Deploy, Happening, Options, Survey, keep, status, survey};
 pub use local::{LocalClosure, closure_of};
 pub use record::{Generation, HostRecord, Records};
 pub use render::{print_diff, print_plan};
-pub use ssh::{ConnectError, Password, Settings, reach, terminal};
-pub use status::{HostStatus, NetworkStatus};
+pub use ssh::{ConnectError, Password, Settings};

@@ -136,8 +136,6 @@ pub enum Scope {
     Forwards,
     /// NAV mode, the tests have the focus.
     Tests,
-    /// NAV mode, the real hosts have the focus.
-    Production,
     /// NAV mode, the console tiles have the focus.
     Consoles,
     /// NAV mode, the command log has the focus.
@@ -150,7 +148,7 @@ pub enum Scope {
 
 impl Scope {
     /// All of them, with the name that the configuration uses and a heading for people.
-    pub const ALL: [(Self, &'static str, &'static str); 12] = [
+    pub const ALL: [(Self, &'static str, &'static str); 11] = [
         (Self::Nav, "nav", "Everywhere in NAV mode"),
         (Self::Nodes, "nodes", "Nodes"),
         (Self::Links, "links", "Links"),
@@ -158,7 +156,6 @@ impl Scope {
         (Self::Topology, "topology", "Topology"),
         (Self::Forwards, "forwards", "Forwards"),
         (Self::Tests, "tests", "Tests"),
-        (Self::Production, "production", "Production"),
         (Self::Consoles, "consoles", "Consoles"),
         (Self::Log, "log", "Log"),
         (Self::Console, "console", "CONSOLE mode"),

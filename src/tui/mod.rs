@@ -13,7 +13,6 @@ pub mod commands;
 mod console_acts;
 pub mod docs;
 mod encode;
-mod jobs;
 pub mod keymap;
 mod layer;
 mod mouse;
@@ -24,7 +23,6 @@ mod perform;
 mod regions;
 mod run;
 mod server;
-mod ship;
 mod state;
 mod test_acts;
 #[cfg(test)]

@@ -40,6 +40,7 @@ class FakeDaemon:
         self.lowered: set[str] = set()
         self.violations: list[str] = []
         self.down_asked = False
+        self.told: list[dict] = []
         self.refuse_start = False
         self.revision = 0
         self.nodes = {
@@ -294,6 +295,11 @@ class Client:
             return {"result": "ok", "message": ""}
         if kind == "act":
             return self.act(request["action"])
+        if kind == "testTold":
+            with daemon.changed:
+                daemon.told.append(request["told"])
+                daemon.changed.notify_all()
+            return None
         if kind == "qmp":
             daemon.qmp.append((request["node"], request["command"], request["arguments"]))
             if request["command"] == "screendump":

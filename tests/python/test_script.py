@@ -133,6 +133,47 @@ class Subtests(helpers.Case):
         self.assertEqual(self.results()["round 0"], "passed")
 
 
+    def test_a_whole_name_selects_itself_and_what_is_in_it(self) -> None:
+        script = """
+            with subtest("an outage"):
+                pass
+            with subtest("outage"):
+                with subtest("inner"):
+                    pass
+            """
+        self.passes(script, patterns=("=outage",))
+        expected = {"an outage": "skipped", "outage / inner": "passed", "outage": "passed"}
+        self.assertEqual(self.results(), expected)
+
+    def test_the_session_is_told_how_it_goes_and_where_it_failed(self) -> None:
+        driver = self.driver(
+            """
+            client.wait_for_console_text("last line", timeout=10)
+            with subtest("bad"):
+                client.succeed("false")
+            """
+        )
+        self.daemon.console("client", b"the last line\r\n")
+        driver.run()
+        with self.daemon.changed:
+            self.daemon.changed.wait_for(lambda: self.daemon.told[-1:] and self.daemon.told[-1]["what"] == "end", 10)
+        told = self.daemon.told
+        self.assertEqual([t["what"] for t in told], ["begin", "subtestBegin", "subtestEnd", "end"])
+        self.assertEqual((told[2]["node"], told[2]["line"]), ("client", "the last line"))
+        self.assertEqual((told[2]["result"], told[3]["result"]), ("failed", "failed"))
+
+    def test_parts_are_found_by_the_nixos_drivers_names(self) -> None:
+        self.passes(
+            """
+            from test_driver.errors import MachineError, RequestedAssertionFailed
+            from test_driver.machine import Machine, retry
+            with t.assertRaises(RequestedAssertionFailed):
+                client.succeed("false")
+            assert isinstance(client, Machine)
+            """
+        )
+
+
 class Wrong(helpers.Case):
     def failing(self, script: str, *expected: str, status: int = 1) -> None:
         self.assertEqual(self.run_script(script), status)

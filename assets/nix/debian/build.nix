@@ -85,6 +85,8 @@ rec {
 
   writeText = name: text: writeTextFile { inherit name text; };
 
+  writeTextDir = path: text: writeTextFile { name = baseNameOf path; inherit text; destination = "/${path}"; };
+
   writeScript = name: text: writeTextFile { inherit name text; executable = true; };
 
   writeShellScript = name: text: writeScript name "#!/bin/bash\n${text}";

@@ -136,7 +136,7 @@ rec {
 
   pkgs = known // builtins.mapAttrs (alias: name: known.${name} or (package name)) aliases // {
     inherit lib;
-    inherit (build) runCommand writeText writeTextFile writeScript writeShellScript writeScriptBin writeShellScriptBin;
+    inherit (build) runCommand writeText writeTextDir writeTextFile writeScript writeShellScript writeScriptBin writeShellScriptBin;
     writers.writeBash = build.writeShellScript;
     system = "x86_64-linux";
     inherit (source) stdenv addCoverageInstrumentation;

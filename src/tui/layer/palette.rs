@@ -35,8 +35,6 @@ pub enum Run {
     Search(String),
     Forward(Action),
     Down { power: bool },
-    ShipGo(String),
-    ShipStop,
     Detach,
 }
 

@@ -3,7 +3,6 @@
 mod fuzz;
 mod keys;
 mod screens;
-mod ship;
 mod test_panel;
 
 use bytes::Bytes;

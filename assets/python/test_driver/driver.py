@@ -1,0 +1,5 @@
+"""The driver; see :mod:`diorama.driver`."""
+
+from diorama.driver import Driver
+
+__all__ = ["Driver"]

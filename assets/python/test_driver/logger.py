@@ -1,0 +1,5 @@
+"""The log; see :mod:`diorama.log`."""
+
+from diorama.log import Log as AbstractLogger
+
+__all__ = ["AbstractLogger"]
