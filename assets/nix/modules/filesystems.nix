@@ -111,6 +111,8 @@ in
       # what still hangs on it is not waited for.
       (entry: lib.nameValuePair "release${lib.removePrefix "mount" (service entry)}" {
         description = "Letting go of ${entry.mountPoint}";
+        # Its end takes the file system away, which a live switch must not.
+        restartIfChanged = false;
         wantedBy = [ "remote-fs.target" ];
         unitConfig.RequiresMountsFor = entry.mountPoint;
         serviceConfig = {
