@@ -35,6 +35,9 @@ pub struct Config {
 pub struct Deploy {
     /// Whether deploying and rolling back are turned off; plans and status are not.
     pub readonly: bool,
+    /// The infrastructure model, relative to the project's directory; by default `infrastructure.nix` beside the model when
+    /// there is one.
+    pub infrastructure: Option<PathBuf>,
 }
 
 /// Settings of the terminal interface.

@@ -16,7 +16,7 @@ const MAY_USE: [(&str, &[&str]); 12] = [
     ("nix", &["apt", "assets", "error", "model", "paths"]),
     ("deploy", &["error", "model", "nix"]),
     ("client", &["error", "lock", "model", "paths", "proto"]),
-    ("tui", &["client", "config", "console", "model", "paths", "proto"]),
+    ("tui", &["client", "config", "console", "deploy", "error", "model", "paths", "proto"]),
 ];
 
 fn sources(dir: &Path, out: &mut String) {

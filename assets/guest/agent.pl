@@ -202,8 +202,8 @@ sub start {
         LANG  => $ENV{LANG} // 'C.UTF-8',
         TERM  => $flags & 1 ? 'xterm-256color' : 'dumb',
         $flags & 1 ? () : (PAGER => 'cat', SYSTEMD_PAGER => 'cat'),
-        # Where the machine's display is, when it has one.
-        map { exists $ENV{$_} ? ($_ => $ENV{$_}) : () } qw(DISPLAY XAUTHORITY),
+        # Where the machine's display is, when it has one; and what every service of the machine has.
+        map { exists $ENV{$_} ? ($_ => $ENV{$_}) : () } qw(DISPLAY XAUTHORITY), split ' ', $ENV{DIORAMA_PASS} // ''
     );
     for my $entry (splice @words, 0, $entries) {
         my ($key, $value) = split /=/, $entry, 2;

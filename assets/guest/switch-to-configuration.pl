@@ -352,7 +352,9 @@ sub mount_usr {
     my $stage = '/run/diorama/usr';
     mkdir $stage;
     # A bind mount becomes read-only in a second step, and a copy of it has been so from the start.
-    my $staged = run('mount', '--bind', $to, $stage) == 0 && run('mount', '-o', 'remount,bind,ro', $stage) == 0
+    # Private, so that what is mounted over /usr the next time does not appear over the tree as well.
+    my $staged = run('mount', '--bind', $to, $stage) == 0 && run('mount', '--make-private', $stage) == 0
+        && run('mount', '-o', 'remount,bind,ro', $stage) == 0
         && run('mount', '--bind', $stage, '/usr') == 0;
     my $done = $staged && inode('/usr') eq inode($to);
     run('umount', $stage);

@@ -47,6 +47,7 @@ mod rollback;
 mod schema;
 mod screenshot;
 pub mod setup;
+mod ssh;
 mod status;
 mod terminal;
 mod test;
@@ -123,6 +124,7 @@ pub enum Verb {
     Rollback(rollback::Args),
     Status(status::Args),
     Image(image::Args),
+    Ssh(ssh::Args),
     Schema(schema::Args),
     Doctor(doctor::Args),
     Setup(setup::Args),
@@ -191,6 +193,7 @@ async fn run(cli: Cli) -> Outcome {
         Verb::Rollback(args) => rollback::run(args, global).await,
         Verb::Status(args) => status::run(&args, global).await,
         Verb::Image(args) => image::run(&args, global).await,
+        Verb::Ssh(args) => ssh::run(&args, global).await,
         Verb::Schema(args) => schema::run(&args, global),
         Verb::Doctor(args) => doctor::run(&args, global).await,
         Verb::Setup(args) => setup::run(&args, global).await,

@@ -20,7 +20,8 @@ use crate::paths::{self, Paths};
 pub struct ModelArgs {
     /// The model, or a deployment (a file that ends in .json) whose systems are in the store.
     pub model: Option<PathBuf>,
-    /// The infrastructure model: which host each node goes to.
+    /// The infrastructure model, which host each node goes to; by default the configured one, else the file
+    /// infrastructure.nix beside the model when there is one.
     #[arg(short, long, value_name = "FILE")]
     pub infrastructure: Option<PathBuf>,
     /// The network's name, instead of the model's own.
@@ -50,6 +51,19 @@ pub struct ReachArgs {
     /// Seconds until an address counts as unreachable.
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     pub connect_timeout: u64,
+}
+
+impl ReachArgs {
+    /// What the command line says when it says nothing.
+    pub fn plain() -> Self {
+        Self {
+            on: Vec::new(),
+            trust_on_first_use: false,
+            ask_sudo_password: false,
+            compress: false,
+            connect_timeout: 10,
+        }
+    }
 }
 
 /// A model's systems, built, and where they go.
@@ -93,8 +107,8 @@ pub fn evaluator(args: &ModelArgs, global: &Global, image: Option<&str>) -> Resu
     let assets = assets::dir(&paths.cache)?;
     let model = model_file(args.model.as_deref(), &assets, &paths)?;
     let name = args.name.clone().unwrap_or_else(|| super::up::name_from_file(&model));
-    let infrastructure = match &args.infrastructure {
-        Some(file) => Some(std::fs::canonicalize(file).doing(file.display())?),
+    let infrastructure = match infrastructure(args, &model)? {
+        Some(file) => Some(std::fs::canonicalize(&file).doing(file.display())?),
         None => None,
     };
     let nixpkgs = match &args.nixpkgs {
@@ -121,6 +135,18 @@ pub fn evaluator(args: &ModelArgs, global: &Global, image: Option<&str>) -> Resu
         .hint("run the Nix daemon here, or deploy from a machine that has one"));
     }
     Ok((evaluator, model))
+}
+
+/// The infrastructure model: the one that is named, else the configured one, else the one beside the model.
+fn infrastructure(args: &ModelArgs, model: &Path) -> Result<Option<PathBuf>> {
+    if args.infrastructure.is_some() {
+        return Ok(args.infrastructure.clone());
+    }
+    let beside = model.parent().unwrap_or(Path::new("."));
+    if let Some(configured) = Config::load(Some(beside))?.deploy.infrastructure {
+        return Ok(Some(beside.join(configured)));
+    }
+    Ok(Some(beside.join("infrastructure.nix")).filter(|f| f.is_file()))
 }
 
 /// Prepares the ways to a network's hosts.

@@ -72,6 +72,7 @@ fn units(dir: &Path) -> BTreeMap<String, String> {
         let name = entry.file_name().to_string_lossy().into_owned();
         if is_unit(&name)
             && let Ok(real) = std::fs::canonicalize(entry.path())
+            && real.starts_with("/nix/store")
         {
             out.insert(name, real.to_string_lossy().into_owned());
         }

@@ -14,7 +14,7 @@
 
 mod agent;
 mod channel;
-mod closure;
+pub mod closure;
 mod copy;
 mod drive;
 mod health;
@@ -26,6 +26,7 @@ mod record;
 mod render;
 pub mod select;
 mod ssh;
+mod status;
 pub mod step;
 
 pub use closure::{Change, closure_diff};
@@ -33,4 +34,5 @@ pub use drive::{Deploy, Happening, Options, Survey, keep, status, survey};
 pub use local::{LocalClosure, closure_of};
 pub use record::{Generation, HostRecord, Records};
 pub use render::{print_diff, print_plan};
-pub use ssh::{ConnectError, Password, Settings};
+pub use ssh::{ConnectError, Password, Settings, reach, terminal};
+pub use status::{HostStatus, NetworkStatus};

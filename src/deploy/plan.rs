@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::closure::{Change, closure_diff};
 use super::copy::RESERVE;
@@ -14,7 +14,7 @@ use super::probe::{Found, Probe, fits};
 use super::ssh::ConnectError;
 
 /// The plan for a network.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
     /// The network.
@@ -24,7 +24,7 @@ pub struct Plan {
 }
 
 /// The plan for one host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HostPlan {
     /// Whether it can and shall be changed.
@@ -54,7 +54,7 @@ pub struct HostPlan {
 }
 
 /// Whether a host can and shall be changed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "is", content = "why", rename_all = "camelCase")]
 pub enum Status {
     /// No way to it.
@@ -88,7 +88,7 @@ impl Status {
 }
 
 /// What happens to units.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Units {
     /// Whether the host itself has said so, with the new system at hand.

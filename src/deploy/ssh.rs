@@ -299,6 +299,24 @@ impl Link {
     }
 }
 
+/// Finds the address under which a host answers, and that it is who it should be.
+///
+/// # Errors
+/// As [`Link::open`].
+pub async fn reach(target: &Target, settings: &Arc<Settings>) -> Result<String, ConnectError> {
+    Ok(Link::open(target, settings).await?.address.clone())
+}
+
+/// An `ssh` for a person, over a connection of its own. A command may be added to it.
+pub fn terminal(target: &Target, settings: &Settings, address: &str, tty: bool) -> std::process::Command {
+    let mut ssh = std::process::Command::new("ssh");
+    // The first value of an option counts.
+    ssh.arg(if tty { "-t" } else { "-T" }).args(["-o", "BatchMode=no", "-o", "ControlPath=none"]);
+    ssh.args(options(target, settings).iter().skip_while(|o| *o == "-T"));
+    ssh.arg("--").arg(address);
+    ssh
+}
+
 impl Drop for Link {
     fn drop(&mut self) {
         // The master removes it when it ends in good order; it may be killed instead.

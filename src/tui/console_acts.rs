@@ -153,7 +153,7 @@ pub(super) fn shell(state: &mut State) -> Vec<Req> {
 
 pub(super) fn close_shell(state: &mut State) -> Vec<Req> {
     match state.focused().map(|t| (t.kind, t.stream)) {
-        Some((TileKind::Shell, stream)) => {
+        Some((TileKind::Shell | TileKind::Host, stream)) => {
             let index = state.tile;
             remove_tile(state, index);
             match stream {
@@ -162,7 +162,7 @@ pub(super) fn close_shell(state: &mut State) -> Vec<Req> {
             }
         }
         _ => {
-            state.say(true, "only root shells can be closed; consoles belong to their nodes");
+            state.say(true, "only shells can be closed; consoles belong to their nodes");
             Vec::new()
         }
     }

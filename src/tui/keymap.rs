@@ -136,6 +136,8 @@ pub enum Scope {
     Forwards,
     /// NAV mode, the tests have the focus.
     Tests,
+    /// NAV mode, the real hosts have the focus.
+    Production,
     /// NAV mode, the console tiles have the focus.
     Consoles,
     /// NAV mode, the command log has the focus.
@@ -148,7 +150,7 @@ pub enum Scope {
 
 impl Scope {
     /// All of them, with the name that the configuration uses and a heading for people.
-    pub const ALL: [(Self, &'static str, &'static str); 11] = [
+    pub const ALL: [(Self, &'static str, &'static str); 12] = [
         (Self::Nav, "nav", "Everywhere in NAV mode"),
         (Self::Nodes, "nodes", "Nodes"),
         (Self::Links, "links", "Links"),
@@ -156,6 +158,7 @@ impl Scope {
         (Self::Topology, "topology", "Topology"),
         (Self::Forwards, "forwards", "Forwards"),
         (Self::Tests, "tests", "Tests"),
+        (Self::Production, "production", "Production"),
         (Self::Consoles, "consoles", "Consoles"),
         (Self::Log, "log", "Log"),
         (Self::Console, "console", "CONSOLE mode"),

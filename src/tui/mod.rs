@@ -13,6 +13,7 @@ pub mod commands;
 mod console_acts;
 pub mod docs;
 mod encode;
+mod jobs;
 pub mod keymap;
 mod layer;
 mod mouse;
@@ -23,6 +24,7 @@ mod perform;
 mod regions;
 mod run;
 mod server;
+mod ship;
 mod state;
 mod test_acts;
 #[cfg(test)]

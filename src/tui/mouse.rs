@@ -87,6 +87,10 @@ fn press(state: &mut State, r: &Regions, at: Position) {
             let n = state.view.tests.subtests.len();
             state.test = (first_row(state.test, n, height) + row).min(n.saturating_sub(1));
         }
+        Panel::Production => {
+            let n = state.production.len();
+            state.production.at = (first_row(state.production.at, n, height) + row).min(n.saturating_sub(1));
+        }
         Panel::Reach => {
             let g = reach_grid(state, inside);
             let column = usize::from(at.x - inside.x).checked_sub(g.names + 1).map(|c| c / g.cell);
@@ -136,6 +140,7 @@ fn wheel(state: &mut State, r: &Regions, at: Position, lines: i32) -> Vec<Req> {
         Some(Panel::Links) => state.link = step(state.link, state.pairs().len()),
         Some(Panel::Forwards) => state.forward = step(state.forward, state.view.forwards.len()),
         Some(Panel::Tests) => state.test = step(state.test, state.view.tests.subtests.len()),
+        Some(Panel::Production) => state.production.at = step(state.production.at, state.production.len()),
         Some(Panel::Reach) => state.reach.0 = step(state.reach.0, state.view.nodes.len()),
         Some(Panel::Topology) => state.interface = step(state.interface, state.interfaces().len()),
         Some(Panel::Log) => {

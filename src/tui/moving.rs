@@ -66,6 +66,9 @@ pub(super) fn step(state: &mut State, act: Act) {
         }
         Panel::Forwards if vertical => state.forward = moved(state.forward, state.view.forwards.len()),
         Panel::Tests if vertical => state.test = moved(state.test, state.view.tests.subtests.len()),
+        Panel::Production if vertical => {
+            state.production.at = moved(state.production.at, state.production.len());
+        }
         Panel::Log if vertical => {
             let most = state.view.log.len().saturating_sub(1);
             state.log_scroll =
@@ -123,6 +126,7 @@ pub(super) fn ends(state: &mut State, first: bool) {
         Panel::Topology => state.interface = end(state.interfaces().len()),
         Panel::Forwards => state.forward = end(state.view.forwards.len()),
         Panel::Tests => state.test = end(state.view.tests.subtests.len()),
+        Panel::Production => state.production.at = end(state.production.len()),
         Panel::Log => state.log_scroll = if first { state.view.log.len().saturating_sub(1) } else { 0 },
         Panel::Consoles => {
             on_screen(

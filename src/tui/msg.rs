@@ -31,6 +31,22 @@ pub enum Msg {
     Reconnected,
     /// A second went by.
     Tick,
+    /// A job printed a line.
+    JobLine {
+        /// Which.
+        job: Job,
+        /// The line.
+        text: String,
+    },
+    /// A job ended.
+    JobEnded {
+        /// Which.
+        job: Job,
+        /// Its exit status; none when it was killed or could not be started.
+        status: Option<i32>,
+        /// The last of what it printed on standard error.
+        errors: String,
+    },
     /// Something outside (editor, browser) has something to say.
     Note {
         /// Whether it went wrong.
@@ -38,6 +54,17 @@ pub enum Msg {
         /// One line for people.
         text: String,
     },
+}
+
+/// This program, run once more for a work of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Job {
+    /// `diorama plan`.
+    Plan,
+    /// `diorama deploy`.
+    Deploy,
+    /// `diorama status`.
+    Status,
 }
 
 /// Something is wanted from the outside.
@@ -68,6 +95,26 @@ pub enum Req {
     },
     /// An address to open in the browser.
     Browse(String),
+    /// Run this program with these arguments, and tell what it prints.
+    Job {
+        /// Which.
+        job: Job,
+        /// The arguments.
+        args: Vec<String>,
+    },
+    /// Interrupt a job, as ctrl-c does.
+    StopJob(Job),
+    /// Run this program with these arguments in a terminal of this machine's own.
+    Terminal {
+        /// The stream that stands for it, [`super::tile::LOCAL`] or above.
+        stream: u32,
+        /// The arguments.
+        args: Vec<String>,
+        /// Its rows.
+        rows: u16,
+        /// Its columns.
+        cols: u16,
+    },
     /// Whether mouse events are wanted.
     Mouse(bool),
     /// Draw everything anew.

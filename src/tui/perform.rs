@@ -11,6 +11,7 @@ use super::layer::{Confirm, ForwardForm, Help, Layer, Palette, Prompt, PromptKin
 use super::moving::{ends, next_panel, page, step};
 use super::msg::{Leave, Req};
 use super::server::fit_shells;
+use super::ship;
 use super::state::{Mode, Panel, Pending, State};
 use super::test_acts;
 use crate::console::ViMotion;
@@ -52,6 +53,8 @@ pub(super) fn run(state: &mut State, what: Run) -> Vec<Req> {
             let timeout = if power { 0 } else { 60 };
             vec![state.ask(Request::Down { power, timeout }, Pending::Down)]
         }
+        Run::ShipGo(typed) => ship::go(state, &typed),
+        Run::ShipStop => ship::stop(state),
         Run::Detach => vec![Req::Leave(Leave::Detached)],
     }
 }
@@ -61,6 +64,7 @@ pub(super) fn perform(state: &mut State, act: Act) -> Vec<Req> {
     state.escape_armed = false;
     match act {
         Act::Quit => quit(state),
+        Act::Detach if ship::holds(state) => Vec::new(),
         Act::Detach => vec![Req::Leave(Leave::Detached)],
         Act::Help => layer(state, Layer::Help(Help::default())),
         Act::Palette => {
@@ -68,7 +72,7 @@ pub(super) fn perform(state: &mut State, act: Act) -> Vec<Req> {
             layer(state, Layer::Palette(palette))
         }
         Act::Panel(n) => {
-            state.focus_panel(Panel::ALL[usize::from(n).min(6)]);
+            state.focus_panel(Panel::ALL[usize::from(n).min(7)]);
             fit_shells(state)
         }
         Act::NextPanel | Act::PrevPanel => {
@@ -154,6 +158,9 @@ pub(super) fn perform(state: &mut State, act: Act) -> Vec<Req> {
         Act::TestStop => test_acts::stop(state),
         Act::TestShow => test_acts::show(state),
         Act::TestWhy => test_acts::why(state),
+        Act::Deploy => ship::open(state),
+        Act::ProductionLook => ship::look(state),
+        Act::HostTerminal => ship::terminal(state),
         Act::SyncSize => sync_size(state),
         Act::MouseToggle => {
             state.mouse = !state.mouse;
@@ -223,6 +230,9 @@ fn prompt(state: &mut State, kind: PromptKind) -> Vec<Req> {
 }
 
 fn quit(state: &mut State) -> Vec<Req> {
+    if ship::holds(state) {
+        return Vec::new();
+    }
     if !state.connected {
         return vec![Req::Leave(Leave::Detached)];
     }

@@ -94,8 +94,12 @@ fn wide(state: &State, area: Rect, r: &mut Regions) {
         r.panels.push((Panel::Log, log));
         main
     };
-    let tests = if state.context == Panel::Tests { count(state.view.tests.subtests.len()) } else { 0 };
-    let context = (nodes + 4).max(tests + 2).clamp(7, (main.height / 3).max(7));
+    let listed = match state.context {
+        Panel::Tests => count(state.view.tests.subtests.len()),
+        Panel::Production => count(state.production.len()),
+        _ => 0,
+    };
+    let context = (nodes + 4).max(listed + 2).clamp(7, (main.height / 3).max(7));
     let (consoles, context) = bottom_rest(main, context);
     r.panels.push((Panel::Consoles, consoles));
     // Narrower column heads are a small price for the picture beside them.
@@ -103,12 +107,15 @@ fn wide(state: &State, area: Rect, r: &mut Regions) {
     let reach = matrix_width(state).min(spare.max(34)).clamp(34, 34 + context.width / 2);
     if context.width >= reach + 40 {
         let (a, b) = left(context, reach);
-        // The tests take the picture's place while one looks at them.
-        let beside = if state.context == Panel::Tests { Panel::Tests } else { Panel::Topology };
+        // Tests and hosts take the picture's place while one looks at them.
+        let beside = match state.context {
+            other @ (Panel::Tests | Panel::Production) => other,
+            _ => Panel::Topology,
+        };
         r.panels.extend([(Panel::Reach, a), (beside, b)]);
     } else {
         let shown = match state.context {
-            other @ (Panel::Topology | Panel::Tests) => other,
+            other @ (Panel::Topology | Panel::Tests | Panel::Production) => other,
             _ => Panel::Reach,
         };
         r.panels.push((shown, context));

@@ -25,8 +25,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::codec::{FramedRead, FramedWrite};
 
+use super::jobs::Aside;
 use super::msg::{Leave, Msg, Req};
 use super::state::{State, TuiOptions};
+use super::tile::LOCAL;
 use super::update::update;
 use super::{outside, server, view};
 use crate::client::Client;
@@ -154,13 +156,14 @@ struct Outside {
     search: Option<JoinHandle<anyhow::Result<Wire>>>,
     session: Option<String>,
     frame: Duration,
+    aside: Aside,
 }
 
 impl Outside {
     fn new(wire: Wire, session: Option<String>, frame: Duration) -> Self {
         let (out, queue) = mpsc::channel(UNSENT);
         let writer = tokio::spawn(write_all(wire.write, queue));
-        Self { read: wire.read, out, writer, search: None, session, frame }
+        Self { read: wire.read, out, writer, search: None, session, frame, aside: Aside::new() }
     }
 
     async fn serve(&mut self, state: &mut State, screen: &mut Screen) -> anyhow::Result<Leave> {
@@ -201,6 +204,7 @@ impl Outside {
                     None => return Ok(Leave::Detached),
                 },
                 () = tokio::time::sleep_until(due.into()), if dirty => None,
+                msg = self.aside.next() => Some(msg),
                 frame = self.read.next(), if state.connected => Some(from_daemon(frame)),
                 found = async { self.search.as_mut().expect("checked by the guard").await },
                     if self.search.is_some() => self.found(found),
@@ -231,7 +235,8 @@ impl Outside {
         self.search = None;
         match found {
             Ok(Ok(wire)) => {
-                *self = Self::new(wire, self.session.take(), self.frame);
+                let aside = std::mem::replace(&mut self.aside, Aside::new());
+                *self = Self { aside, ..Self::new(wire, self.session.take(), self.frame) };
                 Some(Msg::Reconnected)
             }
             Ok(Err(e)) => Some(Msg::Note { bad: true, text: format!("{e:#}") }),
@@ -248,6 +253,18 @@ impl Outside {
         req: Req,
     ) -> anyhow::Result<Option<Leave>> {
         match req {
+            Req::Data { stream, bytes } if stream & LOCAL != 0 => self.aside.input(stream, bytes),
+            Req::Send { request: Request::Resize { stream, rows, cols }, .. } if stream & LOCAL != 0 => {
+                self.aside.resize(stream, rows, cols);
+            }
+            Req::Send { request: Request::Close { stream }, .. } if stream & LOCAL != 0 => {
+                self.aside.close(stream);
+            }
+            // What a terminal prints waits in a bounded queue; there is nothing to grant.
+            Req::Send { request: Request::Window { stream, .. }, .. } if stream & LOCAL != 0 => {}
+            Req::Job { job, args } => self.aside.job(job, &args),
+            Req::StopJob(job) => self.aside.stop(job),
+            Req::Terminal { stream, args, rows, cols } => self.aside.terminal(stream, &args, rows, cols),
             Req::Send { id, request } => self.send(state, Frame::json(&ClientMessage { id, request })?),
             Req::Data { stream, bytes } => self.send(state, Frame::Data { stream, channel: 0, bytes }),
             Req::Clipboard(text) => {

@@ -50,7 +50,7 @@ pub(super) fn on_lost(state: &mut State, why: &str) -> Vec<Req> {
     if matches!(state.view.phase, Phase::Stopping) {
         return vec![Req::Leave(Leave::ShutDown(None))];
     }
-    for tile in &mut state.tiles {
+    for tile in state.tiles.iter_mut().filter(|t| t.kind != TileKind::Host) {
         tile.stream = Stream::Ended;
     }
     if matches!(state.view.phase, Phase::Failed { .. }) {
@@ -66,8 +66,8 @@ pub(super) fn on_reconnected(state: &mut State) -> Vec<Req> {
     state.connected = true;
     state.pending.clear();
     state.tried.clear();
-    state.tiles.retain(|t| t.kind == TileKind::Serial);
-    for tile in &mut state.tiles {
+    state.tiles.retain(|t| t.kind != TileKind::Shell);
+    for tile in state.tiles.iter_mut().filter(|t| t.kind == TileKind::Serial) {
         tile.stream = Stream::None;
     }
     state.tile = state.tile.min(state.tiles.len().saturating_sub(1));
@@ -116,7 +116,7 @@ fn arrange_tiles(state: &mut State) {
             None => Tile::new(&node.name, TileKind::Serial, state.options.config.ui.scrollback),
         });
     }
-    state.tiles.extend(old.into_iter().filter(|t| t.kind == TileKind::Shell));
+    state.tiles.extend(old.into_iter().filter(|t| t.kind.is_terminal()));
     let same = |t: &Tile| focused.as_ref().is_some_and(|f| *f == (t.node.clone(), t.kind, t.stream));
     state.tile = state.tiles.iter().position(same).unwrap_or(0).min(state.tiles.len().saturating_sub(1));
 }
@@ -136,7 +136,7 @@ fn open_consoles(state: &mut State) -> Vec<Req> {
             Stream::Ended => running && state.tried.get(&name) != Some(&now_in),
             _ => false,
         };
-        if tile.kind == TileKind::Shell || !wanted || !state.connected {
+        if tile.kind.is_terminal() || !wanted || !state.connected {
             continue;
         }
         state.tried.insert(name.clone(), now_in);
@@ -223,9 +223,9 @@ fn on_stream_closed(state: &mut State, stream: u32, end: &StreamEnd) -> Vec<Req>
     let Some(i) = state.tiles.iter().position(|t| t.stream == Stream::Open(stream)) else {
         return Vec::new();
     };
-    if state.tiles[i].kind == TileKind::Shell {
+    if state.tiles[i].kind.is_terminal() {
         let bad = !matches!(end, StreamEnd::Exited { .. } | StreamEnd::Closed);
-        let text = format!("root shell in {}: {}", state.tiles[i].node, words(end));
+        let text = format!("{}: {}", state.tiles[i].title(), words(end));
         remove_tile(state, i);
         state.say(bad, text);
         return Vec::new();
@@ -268,7 +268,7 @@ pub(super) fn fit_shells(state: &mut State) -> Vec<Req> {
     for (i, area) in shown {
         let inside = inner(state, area);
         let Some(tile) = state.tiles.get_mut(i) else { continue };
-        let (Stream::Open(stream), TileKind::Shell) = (tile.stream, tile.kind) else { continue };
+        let (Stream::Open(stream), true) = (tile.stream, tile.kind.is_terminal()) else { continue };
         let (rows, cols) = (inside.height.max(2), inside.width.max(2));
         if (tile.screen.rows(), tile.screen.cols()) != (usize::from(rows), usize::from(cols)) {
             tile.screen.resize(rows, cols);

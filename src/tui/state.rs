@@ -11,8 +11,9 @@ use super::commands::Act;
 use super::keymap::{Keymap, Scope};
 use super::layer::Layer;
 use super::msg::Req;
+use super::ship::{Production, Ship};
 use super::theme::{Theme, themes};
-use super::tile::{Stream, Tile, TileKind};
+use super::tile::{LOCAL, Stream, Tile, TileKind};
 use crate::proto::{
     Action, ForwardView, InterfaceView, LinkView, NodeState, NodeView, Phase, Request, SubtestView, View,
     Wanted,
@@ -35,13 +36,15 @@ pub enum Panel {
     Forwards,
     /// The test script's subtests.
     Tests,
+    /// The real hosts.
+    Production,
     /// The command log.
     Log,
 }
 
 impl Panel {
     /// In the order of their number keys, the log last.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Consoles,
         Self::Nodes,
         Self::Links,
@@ -49,6 +52,7 @@ impl Panel {
         Self::Topology,
         Self::Forwards,
         Self::Tests,
+        Self::Production,
         Self::Log,
     ];
 }
@@ -173,6 +177,12 @@ pub struct State {
     pub connected: bool,
     /// Lines the failure report is scrolled by.
     pub failure_scroll: usize,
+    /// The deployment, when there is one.
+    pub ship: Ship,
+    /// The real hosts.
+    pub production: Production,
+    /// The number of the next terminal of this machine's own.
+    pub(super) next_local: u32,
     pub(super) pending: HashMap<u64, Pending>,
     pub(super) next_id: u64,
     pub(super) tried: HashMap<String, NodeState>,
@@ -217,6 +227,9 @@ impl State {
             drag: None,
             connected: true,
             failure_scroll: 0,
+            ship: Ship::default(),
+            production: Production::default(),
+            next_local: 0,
             pending: HashMap::new(),
             next_id: 1,
             tried: HashMap::new(),
@@ -241,6 +254,7 @@ impl State {
             (Mode::Nav, Panel::Topology) => Scope::Topology,
             (Mode::Nav, Panel::Forwards) => Scope::Forwards,
             (Mode::Nav, Panel::Tests) => Scope::Tests,
+            (Mode::Nav, Panel::Production) => Scope::Production,
             (Mode::Nav, Panel::Log) => Scope::Log,
         }
     }
@@ -249,7 +263,16 @@ impl State {
     pub(super) fn ask(&mut self, request: Request, pending: Pending) -> Req {
         let id = self.next_id;
         self.next_id += 1;
-        self.pending.insert(id, pending);
+        let local = match &request {
+            Request::Resize { stream, .. } | Request::Window { stream, .. } | Request::Close { stream } => {
+                stream & LOCAL != 0
+            }
+            _ => false,
+        };
+        // A terminal of this machine's own answers nothing.
+        if !local {
+            self.pending.insert(id, pending);
+        }
         Req::Send { id, request }
     }
 
@@ -423,7 +446,7 @@ impl State {
                 reqs.push(self.ask(Request::Window { stream, bytes }, Pending::Quiet));
             }
             let tile = &mut self.tiles[i];
-            if let (Stream::Open(stream), TileKind::Shell) = (tile.stream, tile.kind) {
+            if let (Stream::Open(stream), true) = (tile.stream, tile.kind.is_terminal()) {
                 let replies = tile.screen.take_replies();
                 if !replies.is_empty() {
                     reqs.push(Req::Data { stream, bytes: replies.into() });

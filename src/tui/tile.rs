@@ -28,7 +28,19 @@ pub enum TileKind {
     Serial,
     /// A root shell.
     Shell,
+    /// A terminal on a real host.
+    Host,
 }
+
+impl TileKind {
+    /// Whether it is a terminal of its tile's size, which ends, rather than a machine's console.
+    pub fn is_terminal(self) -> bool {
+        self != Self::Serial
+    }
+}
+
+/// Marks the streams that are terminals of this machine rather than the daemon's.
+pub const LOCAL: u32 = 1 << 31;
 
 /// How a tile's stream stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +84,15 @@ pub struct Tile {
 }
 
 impl Tile {
+    /// What it is called.
+    pub fn title(&self) -> String {
+        match self.kind {
+            TileKind::Serial => format!("{} ttyS0", self.node),
+            TileKind::Shell => format!("{} root shell", self.node),
+            TileKind::Host => format!("PRODUCTION {} ssh", self.node),
+        }
+    }
+
     /// Creates an empty tile.
     pub fn new(node: &str, kind: TileKind, scrollback: usize) -> Self {
         Self {

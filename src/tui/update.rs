@@ -14,7 +14,7 @@ use super::msg::{Leave, Msg, Req};
 use super::perform::{perform, run};
 use super::state::{Mode, Panel, State};
 use super::tile::Stream;
-use super::{mouse, server};
+use super::{mouse, server, ship};
 use crate::proto::Phase;
 
 /// Takes a message; returns what is wanted from the outside. `now` is in milliseconds of Unix time.
@@ -42,8 +42,10 @@ pub fn update(state: &mut State, now: u64, msg: Msg) -> Vec<Req> {
             if state.notice.as_ref().is_some_and(|(until, ..)| *until <= now) {
                 state.notice = None;
             }
-            Vec::new()
+            ship::tick(state)
         }
+        Msg::JobLine { job, text } => ship::on_line(state, job, &text),
+        Msg::JobEnded { job, status, errors } => ship::on_end(state, job, status, &errors),
         Msg::Note { bad, text } => {
             state.say(bad, text);
             Vec::new()

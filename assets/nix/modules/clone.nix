@@ -23,7 +23,11 @@ in
       conflicts = [ "shutdown.target" ];
       unitConfig.DefaultDependencies = false;
       startLimitIntervalSec = 0;
-      environment = { HOME = "/root"; USER = "root"; LOGNAME = "root"; SHELL = "/bin/bash"; LANG = config.i18n.defaultLocale; };
+      environment = { HOME = "/root"; USER = "root"; LOGNAME = "root"; SHELL = "/bin/bash"; LANG = config.i18n.defaultLocale; }
+        // lib.optionalAttrs (config.systemd.globalEnvironment != { }) {
+        # A command run from outside has what every service has.
+        DIORAMA_PASS = lib.concatStringsSep " " (builtins.attrNames config.systemd.globalEnvironment);
+      };
       serviceConfig = {
         ExecStart = "/usr/bin/perl ${agent}";
         Restart = "always";

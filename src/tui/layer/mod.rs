@@ -8,6 +8,7 @@ mod help;
 pub(super) mod input;
 mod palette;
 mod prompt;
+mod ship;
 mod text;
 
 use ratatui::buffer::Buffer;
@@ -19,6 +20,7 @@ pub use form::ForwardForm;
 pub use help::Help;
 pub use palette::{Palette, Run};
 pub use prompt::{Prompt, PromptKind};
+pub use ship::ShipBox;
 pub use text::TextBox;
 
 use super::keymap::Key;
@@ -39,6 +41,8 @@ pub enum Layer {
     Forward(ForwardForm),
     /// One line of text.
     Prompt(Prompt),
+    /// A deployment.
+    Ship(ShipBox),
     /// Something to read.
     Text(TextBox),
 }
@@ -65,6 +69,7 @@ impl Layer {
             Self::Confirm(l) => l.key(key),
             Self::Forward(l) => l.key(state, key),
             Self::Prompt(l) => l.key(key),
+            Self::Ship(l) => l.key(state, key),
             Self::Text(l) => l.key(key),
         }
     }
@@ -93,6 +98,7 @@ impl Layer {
             Self::Confirm(l) => l.draw(state, area, buf),
             Self::Forward(l) => l.draw(state, area, buf),
             Self::Prompt(l) => l.draw(state, area, buf),
+            Self::Ship(l) => l.draw(state, area, buf),
             Self::Text(l) => l.draw(state, area, buf),
         }
     }

@@ -35,6 +35,8 @@ pub enum Run {
     Search(String),
     Forward(Action),
     Down { power: bool },
+    ShipGo(String),
+    ShipStop,
     Detach,
 }
 

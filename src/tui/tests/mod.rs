@@ -3,6 +3,7 @@
 mod fuzz;
 mod keys;
 mod screens;
+mod ship;
 mod test_panel;
 
 use bytes::Bytes;

@@ -77,11 +77,8 @@ pub fn first_column(screen: &Screen, width: usize) -> usize {
 fn draw_tile(state: &State, index: usize, tile: &Tile, area: Rect, buf: &mut Buffer) -> Option<Position> {
     let t = &state.theme;
     let focused = index == state.tile;
-    let node = state.node_named(&tile.node);
-    let mut title = match tile.kind {
-        TileKind::Serial => format!("{} ttyS0", tile.node),
-        TileKind::Shell => format!("{} root shell", tile.node),
-    };
+    let node = state.node_named(&tile.node).filter(|_| tile.kind != TileKind::Host);
+    let mut title = tile.title();
     if focused {
         title = format!("0 {title}");
     }
@@ -95,6 +92,11 @@ fn draw_tile(state: &State, index: usize, tile: &Tile, area: Rect, buf: &mut Buf
     }
     if focused && !active {
         theme = Some(Theme { title: t.accent, ..t.clone() });
+    }
+    if tile.kind == TileKind::Host {
+        // What is typed there happens to a real machine.
+        let base = theme.unwrap_or_else(|| t.clone());
+        theme = Some(Theme { border: t.bad, border_focus: t.bad, title: t.bad, title_focus: t.bad, ..base });
     }
     let theme = theme.as_ref().unwrap_or(t);
     if state.zoom {
@@ -150,11 +152,11 @@ fn note(state: &State, tile: &Tile) -> String {
         parts.push("…".into());
     }
     match tile.stream {
-        Stream::Ended if tile.kind == TileKind::Shell => parts.push("ended".into()),
+        Stream::Ended if tile.kind.is_terminal() => parts.push("ended".into()),
         Stream::Ended => parts.push("no console".into()),
         _ => {}
     }
-    if let Some(node) = state.node_named(&tile.node)
+    if let Some(node) = state.node_named(&tile.node).filter(|_| tile.kind != TileKind::Host)
         && node.state != NodeState::Up
     {
         let (glyph, word, _) = state_mark(node.state, &state.theme);

@@ -9,6 +9,7 @@ use ratatui::text::{Line, Span};
 use super::{clip, put, size};
 use crate::model::GuestSystem;
 use crate::proto::{Load, NodeState, Phase};
+use crate::tui::ship::Stage;
 use crate::tui::state::State;
 
 pub(super) fn draw(state: &State, area: Rect, buf: &mut Buffer) {
@@ -41,6 +42,9 @@ pub(super) fn draw(state: &State, area: Rect, buf: &mut Buffer) {
         v.nodes.iter().filter(|n| matches!(n.state, NodeState::Crashed | NodeState::Failed)).count();
     if crashed > 0 {
         left.extend([arrow(), Span::styled(format!("✕ {crashed} down"), t.bad)]);
+    }
+    if state.ship.stage == Stage::Shipping {
+        left.extend([arrow(), Span::styled("DEPLOYING", t.bad)]);
     }
     let left = Line::from(left);
     let mut right = Vec::new();

@@ -10,6 +10,7 @@ mod header;
 mod links;
 mod log;
 mod nodes;
+mod production;
 mod reach;
 mod status;
 mod tests;
@@ -68,6 +69,7 @@ fn panels(state: &State, r: &Regions, buf: &mut Buffer) -> Option<Position> {
             Panel::Topology => topology::draw(state, *area, buf),
             Panel::Forwards => forwards::draw(state, *area, buf),
             Panel::Tests => tests::draw(state, *area, buf),
+            Panel::Production => production::draw(state, *area, buf),
             Panel::Log => log::draw(state, *area, buf),
         }
     }
@@ -95,8 +97,13 @@ fn tabs(state: &State, panel: Panel, title: &str) -> String {
         (Panel::Topology, "4 Topology"),
         (Panel::Forwards, "5 Forwards"),
         (Panel::Tests, "6 Tests"),
+        (Panel::Production, "7 Production"),
     ];
-    let has = |p: Panel| p != Panel::Tests || state.view.tests.script;
+    let has = |p: Panel| match p {
+        Panel::Tests => state.view.tests.script,
+        Panel::Production => state.production.asked.is_some(),
+        _ => true,
+    };
     let others = hidden.iter().filter(|(p, _)| *p != panel && has(*p) && shown.panel(*p).is_none());
     let others: Vec<&str> = others.map(|(_, t)| *t).collect();
     if others.is_empty() { title.to_owned() } else { format!("{title}  [{}]", others.join(" · ")) }
@@ -187,7 +194,7 @@ pub(super) fn first_row(cursor: usize, len: usize, height: usize) -> usize {
 }
 
 /// A bar of `width` columns that is filled to `percent`.
-fn bar(percent: u8, width: usize, theme: &Theme) -> Vec<Span<'static>> {
+pub(super) fn bar(percent: u8, width: usize, theme: &Theme) -> Vec<Span<'static>> {
     let eighths = width * 8 * usize::from(percent.min(100)) / 100;
     let (full, part) = (eighths / 8, eighths % 8);
     let tip = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"][part];
@@ -216,7 +223,7 @@ pub(super) fn state_mark(state: NodeState, theme: &Theme) -> (&'static str, &'st
 }
 
 /// Bytes for people.
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     match bytes {
         0..1_000 => format!("{bytes}B"),
         1_000..1_000_000 => format!("{:.1}k", bytes as f64 / 1e3),

@@ -11,7 +11,6 @@ use super::{clip, put};
 use crate::tui::commands::find;
 use crate::tui::keymap::Scope;
 use crate::tui::state::{Mode, Panel, State};
-use crate::tui::tile::TileKind;
 
 pub(super) fn draw(state: &State, area: Rect, buf: &mut Buffer) {
     let t = &state.theme;
@@ -83,7 +82,7 @@ fn offered(state: &State) -> impl Iterator<Item = &'static str> {
             "node-crash",
             "filter",
         ],
-        (_, Panel::Consoles) if state.focused().is_some_and(|t| t.kind == TileKind::Shell) => {
+        (_, Panel::Consoles) if state.focused().is_some_and(|t| t.kind.is_terminal()) => {
             &["enter-console", "zoom", "close-shell", "select", "search"]
         }
         (_, Panel::Consoles) => &["enter-console", "zoom", "select", "search", "root-shell", "yank"],
@@ -93,6 +92,7 @@ fn offered(state: &State) -> impl Iterator<Item = &'static str> {
         (_, Panel::Topology) => &["carrier", "isolate", "undo", "heal-all", "enter-console"],
         (_, Panel::Forwards) => &["browse", "forward-add", "forward-remove"],
         (_, Panel::Tests) => &["test-all", "test-one", "test-line", "test-error", "test-stop"],
+        (_, Panel::Production) => &["deploy", "host-terminal", "production-look"],
         (_, Panel::Log) => &["page-up", "log"],
     };
     let everywhere: &[&str] = match state.mode {

@@ -17,11 +17,12 @@ exec unshare --user --map-root-user --mount --propagation private /bin/sh -eu -c
   mount -t tmpfs -o mode=0755 tmpfs "$root"
   cd "$root"
   mkdir -p usr etc proc dev tmp root "build/$id" wrappers ".$store"
-  for name in bin sbin lib lib64; do ln -s "usr/$name" "$name"; done
-  for name in usr etc; do
-    mount --rbind "$environment/$name" "$name"
+  # The variable NAME belongs to the package.
+  for entry in bin sbin lib lib64; do ln -s "usr/$entry" "$entry"; done
+  for entry in usr etc; do
+    mount --rbind "$environment/$entry" "$entry"
     # Root of the machine could write into the store otherwise.
-    mount -o remount,bind,ro "$name" 2>/dev/null || true
+    mount -o remount,bind,ro "$entry" 2>/dev/null || true
   done
   mount --rbind /proc proc
   mount --rbind /dev dev
