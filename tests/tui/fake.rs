@@ -190,7 +190,10 @@ fn answer(
         Request::Down { .. } => {
             (ok(), vec![json(&ServerMessage::Goodbye { reason: "every machine is off".into() })])
         }
-        Request::Resize { .. } | Request::Signal { .. } => (ok(), Vec::new()),
+        Request::Resize { .. } | Request::Signal { .. } | Request::TestTold { .. } => (ok(), Vec::new()),
+        Request::TestRun { .. } | Request::TestStop => {
+            (Response::Error { message: "the model has no testScript".into(), hint: None }, Vec::new())
+        }
         Request::Manifest | Request::Qmp { .. } | Request::QmpEvents { .. } => {
             (Response::Error { message: "the screen asks for no such thing".into(), hint: None }, Vec::new())
         }
