@@ -67,7 +67,8 @@ fn main() {
     let (trips, bare) = (times("trips"), times("bare"));
     let whole = read["whole"].as_f64().unwrap_or_default();
     let spent: f64 = trips.iter().sum();
-    let at = |sorted: &[f64], percent: usize| sorted[(sorted.len() * percent / 100).min(sorted.len() - 1)] * 1e3;
+    let at =
+        |sorted: &[f64], percent: usize| sorted[(sorted.len() * percent / 100).min(sorted.len() - 1)] * 1e3;
     println!(
         "execute, {} round trips: p50 {:.1} ms, p99 {:.1} ms, mean {:.1} ms",
         trips.len(),

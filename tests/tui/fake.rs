@@ -194,7 +194,8 @@ fn answer(
         Request::TestRun { .. } | Request::TestStop => {
             (Response::Error { message: "the model has no testScript".into(), hint: None }, Vec::new())
         }
-        Request::Manifest | Request::Qmp { .. } | Request::QmpEvents { .. } => {
+        Request::Qmp { .. } => (Response::Qmp { value: serde_json::Value::Null }, Vec::new()),
+        Request::Manifest | Request::QmpEvents { .. } => {
             (Response::Error { message: "the screen asks for no such thing".into(), hint: None }, Vec::new())
         }
     }
