@@ -193,8 +193,9 @@ class Guest:
 
         def check_x(_last_try: bool) -> bool:
             command = (
-                'journalctl -b SYSLOG_IDENTIFIER=systemd | grep "Reached target Current graphical" '
-                "|| systemctl --quiet is-active graphical.target"
+                # The journal is asked last: reading it takes an emulated machine seconds.
+                "systemctl --quiet is-active graphical.target "
+                '|| journalctl -b SYSLOG_IDENTIFIER=systemd | grep "Reached target Current graphical"'
             )
             if self.execute(command)[0] != 0:
                 return False
