@@ -40,15 +40,13 @@ pub(super) async fn all(client: &Client, manifest: &Manifest, work: &Path) -> Re
     let view = client.view().await?;
     let wanted = manifest.nodes.iter().filter_map(|(name, node)| Some((name, node.coverage.as_ref()?)));
     let jobs = wanted.map(|(name, coverage)| {
-        let seen = view.nodes.iter().find(|n| n.name == *name);
-        let state = seen.map_or(NodeState::Failed, |n| n.state);
-        let ran = seen.is_some_and(|n| n.started.is_some());
+        let state = view.nodes.iter().find(|n| n.name == *name).map_or(NodeState::Failed, |n| n.state);
         let dir = work.join("raw").join(name);
         async move {
             fs::create_dir_all(&dir).doing(dir.display())?;
             let mut problems = Vec::new();
-            if ran {
-                let work = one(client, name, state, &coverage.collect, &dir);
+            if has_run(state) {
+                let work = one(client, name, &coverage.collect, &dir);
                 let done = tokio::time::timeout(PATIENCE, work).await;
                 match done {
                     Ok(Ok(())) => problems.extend(told(&dir, name)),
@@ -63,15 +61,13 @@ pub(super) async fn all(client: &Client, manifest: &Manifest, work: &Path) -> Re
     join_all(jobs).await.into_iter().collect()
 }
 
-async fn one(client: &Client, node: &str, state: NodeState, command: &[String], dir: &Path) -> Result<()> {
-    let verb = match state {
-        NodeState::Stopped | NodeState::Crashed => Some(NodeVerb::Start),
-        NodeState::Paused => Some(NodeVerb::Resume),
-        _ => None,
-    };
-    if let Some(verb) = verb {
-        client.act(Action::Node { node: node.to_owned(), verb }).await?;
-    }
+/// Whether a machine was ever on: one that the script has not started has counted nothing.
+fn has_run(state: NodeState) -> bool {
+    use NodeState::{Booting, Crashed, Paused, Stopped, Stopping, Up};
+    matches!(state, Booting | Up | Paused | Stopping | Stopped | Crashed)
+}
+
+async fn one(client: &Client, node: &str, command: &[String], dir: &Path) -> Result<()> {
     wait_for_agent(client, node).await?;
     let mut tar = tokio::process::Command::new("tar")
         .arg("-C")
@@ -117,17 +113,29 @@ async fn one(client: &Client, node: &str, state: NodeState, command: &[String], 
     }
 }
 
-/// Waits until a machine answers.
+/// Waits until a machine answers. One that is off, or on its way there, is started again, once.
 async fn wait_for_agent(client: &Client, node: &str) -> Result<()> {
+    use NodeState::{Booting, Crashed, Failed, Paused, Stopped, Up};
     let mut views = client.subscribe().await?;
+    let (mut asked, mut seen_on) = (false, false);
     loop {
-        {
+        let (state, agent) = {
             let view = views.borrow_and_update();
-            match view.nodes.iter().find(|n| n.name == node) {
-                Some(n) if n.agent && matches!(n.state, NodeState::Up | NodeState::Booting) => return Ok(()),
-                Some(n) if n.state == NodeState::Failed => return Err(Error::new("it could not be started")),
-                _ => {}
-            }
+            let found = view.nodes.iter().find(|n| n.name == node);
+            found.map_or((Failed, false), |n| (n.state, n.agent))
+        };
+        let verb = match state {
+            Up | Booting if agent => return Ok(()),
+            Failed => return Err(Error::new("it could not be started")),
+            Stopped | Crashed if seen_on && asked => return Err(Error::new("it went off again")),
+            Stopped | Crashed if !asked => Some(NodeVerb::Start),
+            Paused if !asked => Some(NodeVerb::Resume),
+            _ => None,
+        };
+        seen_on |= asked && matches!(state, Up | Booting);
+        if let Some(verb) = verb {
+            asked = true;
+            client.act(Action::Node { node: node.to_owned(), verb }).await?;
         }
         if views.changed().await.is_err() {
             return Err(Error::new(client.ended().await));
@@ -163,6 +171,19 @@ fn sweep(dir: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_machine_that_went_off_is_asked_and_one_that_was_never_on_is_not() {
+        for (state, expected) in [
+            (NodeState::Stopped, true),
+            (NodeState::Crashed, true),
+            (NodeState::Up, true),
+            (NodeState::Built, false),
+            (NodeState::Failed, false),
+        ] {
+            assert_eq!(has_run(state), expected, "{state:?}");
+        }
+    }
 
     #[test]
     fn links_are_swept_away() {
