@@ -203,6 +203,9 @@ fn words(change: &Change) -> String {
 
 fn progress(ship: &Ship, t: &Theme, columns: usize) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
+    if ship.hosts.is_empty() && ship.stage == Stage::Shipping {
+        lines.push(Line::styled(" asking the hosts once more …", t.warn));
+    }
     let wide = ship.hosts.keys().map(|n| n.chars().count()).max().unwrap_or(0).min(24);
     for (node, host) in &ship.hosts {
         let mut spans = vec![Span::styled(format!(" {:wide$} ", clip(&plain(node), wide)), t.title)];
