@@ -62,11 +62,28 @@ impl Lock {
     /// # Errors
     /// When the file cannot be opened.
     pub fn take(path: &Path) -> io::Result<Option<Self>> {
+        Self::lock(path, |l| FcntlArg::F_OFD_SETLK(l))
+    }
+
+    /// Takes the lock as soon as nobody else has it.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn wait(path: &Path) -> io::Result<Self> {
+        loop {
+            if let Some(lock) = Self::lock(path, |l| FcntlArg::F_OFD_SETLKW(l))? {
+                return Ok(lock);
+            }
+        }
+    }
+
+    fn lock(path: &Path, how: impl Fn(&libc::flock) -> FcntlArg<'_>) -> io::Result<Option<Self>> {
         loop {
             let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
-            match fcntl(&file, FcntlArg::F_OFD_SETLK(&whole_file())) {
+            match fcntl(&file, how(&whole_file())) {
                 Ok(_) => {}
                 Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES) => return Ok(None),
+                Err(nix::errno::Errno::EINTR) => continue,
                 Err(e) => return Err(e.into()),
             }
             // Whoever held it before may have removed the file under us; then it locks nothing.
@@ -114,6 +131,9 @@ mod tests {
         assert!(Lock::take(&path).unwrap().is_none());
         drop(held);
         assert!(!Lock::is_held(&path));
-        assert!(Lock::take(&path).unwrap().is_some());
+        let held = Lock::take(&path).unwrap().unwrap();
+        let waiting = std::thread::spawn(move || Lock::wait(&path).map(drop));
+        drop(held);
+        waiting.join().unwrap().unwrap();
     }
 }

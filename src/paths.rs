@@ -214,6 +214,10 @@ impl NodePaths {
     pub fn console_log(&self) -> PathBuf {
         self.state.join(format!("{}.console.log", self.name))
     }
+    /// What a start script made by NixOS keeps beside the state disk: further disks, shared files.
+    pub fn script_state(&self) -> PathBuf {
+        self.state.join(format!("{}.vm", self.name))
+    }
     /// The script that boots the machine by hand.
     pub fn run_script(&self) -> PathBuf {
         self.state.join(format!("run-{}", self.name))

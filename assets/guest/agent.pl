@@ -1,6 +1,10 @@
 # The guest's end of the root shell of a clone: runs commands for the host over a virtio serial port.
 #
-#   agent.pl [PATH]     PATH: the port (a socket or terminal in tests), instead of looking for diorama.agent
+#   agent.pl [PATH [TOKEN]]   PATH: the port (a socket in tests), instead of looking for diorama.agent
+#
+# With a TOKEN the port is a console in raw mode, which does not tell when a host comes or goes: the agent
+# says TOKEN! when it begins, and whenever it reads the token, wherever that is, a new host has come. What
+# follows is skipped up to that host's SYNC. Commands then get the agent's own environment.
 #
 # The protocol is in docs/architecture.md. One select loop serves the port and all commands; what a command
 # may send is bounded by its window, what waits for the port by $OUT_LIMIT, so memory is bounded whatever
@@ -32,6 +36,8 @@ my %commands;    # by the host's id
 my @orphans;     # output handles of commands that have ended, which something they left may still write to
 my %pids;        # process id => command id; absent for commands that a SYNC ended
 my $partial_since;
+my $token = $ARGV[1];
+my ($tail, $deaf) = ('', 0);    # the end of what was read, in which a token may begin; whether a SYNC is awaited
 
 # A child's end wakes the loop also while it does something else than wait in select.
 pipe my $wake_read, my $wake_write or die "pipe: $!\n";
@@ -40,6 +46,7 @@ $SIG{CHLD} = sub { syswrite $wake_write, 'x' };
 $SIG{PIPE} = 'IGNORE';
 
 open_port(@ARGV);
+greet() if defined $token;
 serve();
 
 sub nonblocking { my ($handle) = @_; fcntl $handle, F_SETFL, O_NONBLOCK or die "fcntl: $!\n"; }
@@ -58,6 +65,37 @@ sub open_port {
     else { open $port, '+<', $path or die "$path: $!\n"; }
     binmode $port;
     nonblocking($port);
+}
+
+# Forgets the host of before and tells the new one who listens.
+sub greet {
+    end_all();
+    undef $partial_since;
+    ($in, $tail, $deaf) = ('', '', 1);
+    $out = "$token!";
+}
+
+# Looks for the token in what was read, and skips what is no frame behind it.
+sub sift {
+    my ($bytes) = @_;
+    my $both = $tail . $bytes;
+    my $at   = rindex $both, $token;
+    if ($at >= 0) {
+        greet();
+        $bytes = substr $both, $at + length $token;
+        $both  = $bytes;
+    }
+    $tail = substr $both, -(length($token) - 1);
+    return $bytes if !$deaf;
+    $in .= $bytes;
+    my $sync = index $in, "\0\0\0\x15\x01\0\0\0\0";
+    if ($sync < 0) {
+        $in = substr $in, -8;
+        return '';
+    }
+    $bytes = substr $in, $sync;
+    ($in, $deaf) = ('', 0);
+    return $bytes;
 }
 
 sub send_frame {
@@ -120,10 +158,16 @@ sub read_port {
         select undef, undef, undef, 0.1;
         return;
     }
+    $bytes = sift($bytes) if defined $token;
+    return if $deaf;
     $in .= $bytes;
     while (length $in >= 4) {
         my $length = unpack 'N', $in;
-        die "the host sent a bad frame\n" if $length < 5 || $length > $MAX_FRAME;
+        if ($length < 5 || $length > $MAX_FRAME) {
+            die "the host sent a bad frame\n" if !defined $token;
+            greet();
+            return;
+        }
         last if length $in < 4 + $length;
         my (undef, $type, $id) = unpack 'NCN', $in;
         my $payload = substr $in, 9, $length - 5;
@@ -203,7 +247,9 @@ sub start {
         TERM  => $flags & 1 ? 'xterm-256color' : 'dumb',
         $flags & 1 ? () : (PAGER => 'cat', SYSTEMD_PAGER => 'cat'),
         # Where the machine's display is, when it has one; and what every service of the machine has.
-        map { exists $ENV{$_} ? ($_ => $ENV{$_}) : () } qw(DISPLAY XAUTHORITY), split ' ', $ENV{DIORAMA_PASS} // ''
+        map { exists $ENV{$_} ? ($_ => $ENV{$_}) : () } qw(DISPLAY XAUTHORITY), split ' ', $ENV{DIORAMA_PASS} // '',
+        # A system of another kind has its programs in other places.
+        defined $token ? map { $_ => $ENV{$_} } grep { !/^(?:TERM|PAGER|PS1)$/ } keys %ENV : (),
     );
     for my $entry (splice @words, 0, $entries) {
         my ($key, $value) = split /=/, $entry, 2;

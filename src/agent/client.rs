@@ -20,8 +20,9 @@ use tokio::net::UnixStream;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::backdoor::{Backdoor, LARGEST_WINDOW};
 use super::channel::{Channel, ChannelError, CommandId, Event, MOST_COMMANDS, STDIN_WINDOW};
-use super::codec::{Exec, ExitStatus, NONCE};
+use super::codec::{BadExec, Exec, ExitStatus, NONCE, Size};
 use super::command::{
     CommandEnd, Control, ExecError, ExecHandle, ExecRequest, Key, Note, Output, OutputStream, StdinSink,
 };
@@ -72,11 +73,20 @@ impl AgentClient {
     /// Connects to QEMU's socket at `path` as soon as there is one, and again whenever it ends. Must
     /// be called within a tokio runtime.
     pub fn connect(path: &Path) -> Self {
+        Self::with(path, Door::Agent)
+    }
+
+    /// As [`AgentClient::connect`], to the back door of a machine of NixOS's tests.
+    pub fn connect_backdoor(path: &Path) -> Self {
+        Self::with(path, Door::Shell)
+    }
+
+    fn with(path: &Path, door: Door) -> Self {
         let (requests, inbox) = mpsc::channel(16);
         let (notes, noted) = mpsc::unbounded_channel();
         let (tell, state) = watch::channel(AgentState::Waiting);
-        let task =
-            Task { path: path.to_owned(), inbox, noted, notes: notes.downgrade(), tell, orphaned: false };
+        let path = path.to_owned();
+        let task = Task { path, door, inbox, noted, notes: notes.downgrade(), tell, orphaned: false };
         tokio::spawn(task.run());
         Self { inner: Arc::new(Inner { requests, notes, state }) }
     }
@@ -119,8 +129,18 @@ struct Running {
     room: Arc<Semaphore>,
 }
 
+/// Who listens at the machine's end.
+#[derive(Debug, Clone, Copy)]
+enum Door {
+    /// The bundled agent.
+    Agent,
+    /// A root shell on a console.
+    Shell,
+}
+
 struct Task {
     path: PathBuf,
+    door: Door,
     inbox: mpsc::Receiver<Request>,
     noted: mpsc::UnboundedReceiver<Note>,
     notes: mpsc::WeakUnboundedSender<Note>,
@@ -145,7 +165,7 @@ impl Task {
         for conversation in 0.. {
             if let Ok(socket) = UnixStream::connect(&self.path).await {
                 let begin = Instant::now();
-                match Conversation::new(conversation).hold(socket, &mut self).await {
+                match Conversation::new(conversation, self.talk()).hold(socket, &mut self).await {
                     End::Dropped => return,
                     End::Again => {
                         wait = FIRST_WAIT;
@@ -162,6 +182,13 @@ impl Task {
                 () = self.orphaned() => return,
             }
             wait = (wait * 2).min(LONGEST_WAIT);
+        }
+    }
+
+    fn talk(&self) -> Talk {
+        match self.door {
+            Door::Agent => Talk::Agent(Channel::new(nonce())),
+            Door::Shell => Talk::Backdoor(Box::new(Backdoor::new(token(&self.path), nonce()))),
         }
     }
 
@@ -184,7 +211,7 @@ impl Task {
 /// One conversation over one connection.
 struct Conversation {
     number: u64,
-    channel: Channel,
+    channel: Talk,
     running: HashMap<CommandId, Running>,
     events: Vec<Event>,
     /// Bytes to write.
@@ -192,8 +219,7 @@ struct Conversation {
 }
 
 impl Conversation {
-    fn new(number: u64) -> Self {
-        let channel = Channel::new(nonce());
+    fn new(number: u64, channel: Talk) -> Self {
         Self { number, channel, running: HashMap::new(), events: Vec::new(), out: Vec::new() }
     }
 
@@ -233,7 +259,10 @@ impl Conversation {
                     None => return Ok(End::Dropped),
                     Some(Note::Orphaned) => task.orphaned = true,
                     Some(Note::Resync) => return Ok(End::Again),
-                    Some(note) => self.note(note),
+                    Some(note) => {
+                        self.note(note);
+                        self.act(task);
+                    }
                 },
                 count = writer.write(&self.out[written..]), if waiting > 0 => {
                     written += count?;
@@ -265,7 +294,13 @@ impl Conversation {
     }
 
     fn hear(&mut self, bytes: &[u8], task: &Task) -> Result<(), ChannelError> {
-        let outcome = self.channel.receive(bytes, &mut self.events);
+        let outcome = self.channel.receive(bytes, &mut self.events, &mut self.out);
+        self.act(task);
+        outcome
+    }
+
+    /// Acts on what the guest's words amount to.
+    fn act(&mut self, task: &Task) {
         for event in self.events.drain(..) {
             match event {
                 Event::Ready => task.tell(AgentState::Ready),
@@ -286,10 +321,12 @@ impl Conversation {
                 Event::Failed(id, why) => finish(self.running.remove(&id), Err(ExecError::Start(why))),
             }
         }
-        outcome
     }
 
-    fn start(&mut self, Request { exec, reply }: Request, task: &Task) {
+    fn start(&mut self, Request { mut exec, reply }: Request, task: &Task) {
+        if matches!(self.channel, Talk::Backdoor(_)) {
+            exec.window = exec.window.min(LARGEST_WINDOW);
+        }
         let started = if self.channel.running() >= MOST_COMMANDS {
             Err(ExecError::TooMany)
         } else {
@@ -330,7 +367,9 @@ impl Conversation {
             }
             Note::EndInput(key) if mine(key) => self.channel.end_input(key.id, out),
             Note::Taken(key, count) if mine(key) => self.channel.grant(key.id, count, out),
-            Note::Signal(key, signal) if mine(key) => self.channel.signal(key.id, signal, out),
+            Note::Signal(key, signal) if mine(key) => {
+                self.channel.signal(key.id, signal, &mut self.events, out);
+            }
             Note::Resize(key, size) if mine(key) => self.channel.resize(key.id, size, out),
             _ => {}
         }
@@ -343,6 +382,104 @@ fn finish(running: Option<Running>, end: Result<ExitStatus, ExecError>) {
         // Who waited may have gone.
         let _ = running.end.send(end);
     }
+}
+
+/// The conversation's rules, which depend on who listens.
+#[derive(Debug)]
+enum Talk {
+    Agent(Channel),
+    Backdoor(Box<Backdoor>),
+}
+
+impl Talk {
+    fn sync(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Agent(channel) => channel.sync(out),
+            Self::Backdoor(door) => door.sync(out),
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        match self {
+            Self::Agent(channel) => channel.is_ready(),
+            Self::Backdoor(door) => door.is_ready(),
+        }
+    }
+
+    fn running(&self) -> usize {
+        match self {
+            Self::Agent(channel) => channel.running(),
+            Self::Backdoor(door) => door.running(),
+        }
+    }
+
+    fn receive(
+        &mut self,
+        bytes: &[u8],
+        events: &mut Vec<Event>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ChannelError> {
+        match self {
+            Self::Agent(channel) => channel.receive(bytes, events),
+            Self::Backdoor(door) => door.receive(bytes, events, out),
+        }
+    }
+
+    fn exec(&mut self, exec: &Exec, out: &mut Vec<u8>) -> Result<CommandId, BadExec> {
+        match self {
+            Self::Agent(channel) => channel.exec(exec, out),
+            Self::Backdoor(door) => door.exec(exec, out),
+        }
+    }
+
+    fn input(&mut self, id: CommandId, bytes: &[u8], out: &mut Vec<u8>) -> usize {
+        match self {
+            Self::Agent(channel) => channel.input(id, bytes, out),
+            Self::Backdoor(door) => door.input(id, bytes, out),
+        }
+    }
+
+    fn end_input(&mut self, id: CommandId, out: &mut Vec<u8>) {
+        match self {
+            Self::Agent(channel) => channel.end_input(id, out),
+            Self::Backdoor(door) => door.end_input(id, out),
+        }
+    }
+
+    fn grant(&mut self, id: CommandId, more: u32, out: &mut Vec<u8>) {
+        match self {
+            Self::Agent(channel) => channel.grant(id, more, out),
+            Self::Backdoor(door) => door.grant(id, more, out),
+        }
+    }
+
+    fn signal(&mut self, id: CommandId, signal: u8, events: &mut Vec<Event>, out: &mut Vec<u8>) {
+        match self {
+            Self::Agent(channel) => channel.signal(id, signal, out),
+            Self::Backdoor(door) => door.signal(id, signal, events, out),
+        }
+    }
+
+    fn resize(&self, id: CommandId, size: Size, out: &mut Vec<u8>) {
+        match self {
+            Self::Agent(channel) => channel.resize(id, size, out),
+            Self::Backdoor(door) => door.resize(id, size, out),
+        }
+    }
+}
+
+/// What an agent behind a console knows its hosts by: the same for everybody who connects to this
+/// socket, and another as soon as the machine is started anew.
+fn token(path: &Path) -> String {
+    use std::fmt::Write as _;
+    use std::os::unix::fs::MetadataExt;
+
+    let mut token = "diorama".to_owned();
+    // A socket that has gone meanwhile ends the conversation by itself.
+    if let Ok(m) = path.metadata() {
+        let _ = write!(token, "{:x}x{:x}x{:x}x{:x}", m.dev(), m.ino(), m.ctime(), m.ctime_nsec());
+    }
+    token
 }
 
 /// A fresh nonce; it only has to differ from what the guest's buffers may hold.

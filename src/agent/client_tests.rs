@@ -363,3 +363,133 @@ async fn a_guest_that_sends_too_much_loses_the_connection_and_may_try_again() {
         );
     }
 }
+
+/// A machine whose console has a back door: a bash in a terminal of its own, as in NixOS's tests.
+struct Console {
+    dir: tempfile::TempDir,
+    shell: Child,
+    relay: JoinHandle<()>,
+}
+
+impl Console {
+    /// Starts it; `None` where bash is missing. Without `perl`, the shell finds none.
+    fn start(perl: bool) -> Option<Self> {
+        let pty = nix::pty::openpty(None, None).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let terminal = nix::unistd::ttyname(&pty.slave).unwrap();
+        let mut path = dir.path().as_os_str().to_owned();
+        for tool in [
+            "bash", "stty", "setsid", "dd", "cat", "env", "sh", "sleep", "head", "seq", "true", "wc",
+            "printf",
+        ] {
+            let found = std::env::split_paths(&std::env::var_os("PATH").unwrap())
+                .map(|d| d.join(tool))
+                .find(|p| p.exists());
+            std::os::unix::fs::symlink(found?, dir.path().join(tool)).unwrap();
+        }
+        if perl {
+            path.push(":");
+            path.push(std::env::var_os("PATH").unwrap());
+        }
+        let script = format!(
+            "exec <{0} >{0}; stty raw -echo; echo Spawning backdoor root shell...; exec bash --norc {0}",
+            terminal.display()
+        );
+        let shell = Command::new("setsid")
+            .args(["bash", "-c", &script])
+            .env("PATH", path)
+            .stderr(Stdio::null())
+            .spawn();
+        let shell = shell.ok()?;
+        let listener = UnixListener::bind(dir.path().join("agent.sock")).unwrap();
+        let (ours, theirs) = StdStream::pair().unwrap();
+        // The terminal's other end is read and written by threads, which end with it.
+        let mut from_console = std::fs::File::from(pty.master.try_clone().unwrap());
+        let mut to_console = std::fs::File::from(pty.master);
+        let (mut one, mut other) = (theirs.try_clone().unwrap(), theirs);
+        std::thread::spawn(move || {
+            let _slave = pty.slave;
+            let _ = std::io::copy(&mut other, &mut to_console);
+        });
+        std::thread::spawn(move || {
+            let _ = std::io::copy(&mut from_console, &mut one);
+        });
+        ours.set_nonblocking(true).unwrap();
+        let mut port = UnixStream::from_std(ours).unwrap();
+        let relay = tokio::spawn(async move {
+            while let Ok((mut host, _)) = listener.accept().await {
+                relay(&mut host, &mut port).await;
+            }
+        });
+        Some(Self { dir, shell, relay })
+    }
+
+    fn connect(&self) -> AgentClient {
+        AgentClient::connect_backdoor(&self.dir.path().join("agent.sock"))
+    }
+}
+
+impl Drop for Console {
+    fn drop(&mut self) {
+        self.relay.abort();
+        let _ = self.shell.kill();
+        let _ = self.shell.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_back_door_runs_commands_whatever_is_behind_it() {
+    for perl in [true, false] {
+        let Some(console) = Console::start(perl) else { return };
+        let client = console.connect();
+        let mut request = shell("echo \"out $A\"; echo err >&2; printf rest >&2; exit 3");
+        request.env.push((b"A".to_vec(), b"it's  b".to_vec()));
+        let expected = ("out it's  b\n".to_owned(), "err\nrest".to_owned(), ExitStatus::Exited(3));
+        assert_eq!(run(&client, request).await.unwrap(), expected, "perl {perl}");
+        assert_eq!(run(&client, ExecRequest::new(["true"])).await.unwrap().2.code(), 0);
+
+        // Input of any bytes, more than any buffer holds, comes back whole.
+        let mut handle = within(client.exec(ExecRequest::new(["cat"]))).await.unwrap();
+        let sent: Vec<u8> = (0..700_000_u32).map(|n| (n * 7 % 256) as u8).collect();
+        let bytes = sent.clone();
+        let (mut stdin, mut output, _control, end) =
+            std::mem::replace(&mut handle, within(client.exec(shell("echo second"))).await.unwrap()).split();
+        let feed = async move { stdin.write(&bytes).await.unwrap() };
+        let take = async {
+            let mut got = Vec::new();
+            while let Some(piece) = output.next().await {
+                got.extend(piece.bytes);
+            }
+            got
+        };
+        let ((), got) = within(async { tokio::join!(feed, take) }).await;
+        assert!(got == sent, "perl {perl}: {} bytes of {}", got.len(), sent.len());
+        assert_eq!(within(end).await.unwrap(), ExitStatus::Exited(0));
+        let (second, _, _) = within(handle.collect()).await.unwrap();
+        assert_eq!(second, b"second\n", "what was asked for meanwhile had its turn");
+
+        // Much output for a slow reader; a command that is ended; one that reads nothing of its input.
+        let (zeros, _, _) = run(&client, shell("head -c 3000000 /dev/zero")).await.unwrap();
+        assert_eq!(zeros.len(), 3_000_000, "perl {perl}");
+        let mut handle = within(client.exec(shell("echo begins; sleep 1000"))).await.unwrap();
+        handle.stdin.write(&[b'z'; 100_000]).await.unwrap();
+        assert_eq!(within(handle.output.next()).await.unwrap().bytes, b"begins\n");
+        handle.control.signal(15);
+        assert_eq!(within(handle.wait()).await.unwrap().code(), 143, "perl {perl}");
+        assert_eq!(run(&client, shell("wc -c")).await.unwrap().0.trim(), "0");
+    }
+}
+
+#[tokio::test]
+async fn a_back_door_knows_the_next_host() {
+    for perl in [true, false] {
+        let Some(console) = Console::start(perl) else { return };
+        let client = console.connect();
+        let mut left = within(client.exec(shell("echo begins; sleep 1000"))).await.unwrap();
+        assert_eq!(within(left.output.next()).await.unwrap().bytes, b"begins\n");
+        client.resync();
+        assert!(within(left.wait()).await.is_err(), "its conversation is over");
+        let (out, _, status) = run(&client, shell("echo again")).await.unwrap();
+        assert_eq!((out.as_str(), status.code()), ("again\n", 0), "perl {perl}");
+    }
+}

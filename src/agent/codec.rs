@@ -135,6 +135,11 @@ pub enum BadExec {
     /// An environment entry's name is empty or has a `=` in it.
     #[error("the environment entry {0:?} has no name that a shell could use")]
     Name(String),
+    /// The shell at the other end cannot make one.
+    #[error(
+        "this machine's root shell is NixOS's back door without a perl, and gives no terminals; run the command without -t, or log in on the console"
+    )]
+    NoTerminal,
     /// It does not fit.
     #[error(
         "the command and its environment take {0} bytes, more than the {LARGEST_PAYLOAD} that fit; pass the bulk on its standard input"

@@ -70,8 +70,7 @@ pub async fn write_scripts(
     let mut scripts = Vec::new();
     for name in manifest.nodes.keys() {
         let Some(config) = NodeConfig::of(manifest, name) else { continue };
-        let disk = paths.node(network, name).state_disk();
-        let text = qemu::run_script(&config, &disk, accel, &found);
+        let text = qemu::run_script(&config, &paths.node(network, name), accel, &found);
         scripts.push(write(&format!("run-{name}"), &text, 0o755)?);
     }
     Ok(scripts)

@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 pub mod out;
 
 mod attach;
+pub mod bridge;
 pub mod build;
 mod candidates;
 mod common;
@@ -133,6 +134,9 @@ pub enum Verb {
     /// Run a session in the background; started by `up`.
     #[command(hide = true)]
     Daemon,
+    /// Carry a machine's VDE plugs to the session's switch; started with the machine.
+    #[command(hide = true)]
+    Bridge(bridge::Args),
 }
 
 /// What a verb ends in: the exit status, or an error for the person.
@@ -184,6 +188,7 @@ async fn run(cli: Cli) -> Outcome {
         Verb::Node(args) => node::run(args, global).await,
         Verb::Lock(args) => lock::run(args, global).await,
         Verb::Daemon => daemon::run().await,
+        Verb::Bridge(args) => bridge::run(&args).await,
         Verb::Eval(args) => eval::run(&args, global).await,
         Verb::Build(args) => build::run(&args, global).await,
         Verb::Plan(args) => plan::run(&args, global).await,

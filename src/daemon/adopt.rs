@@ -14,7 +14,7 @@ use crate::lock::{Lock, SessionFiles};
 use crate::model::{Boot, Manifest};
 use crate::paths::{NodePaths, Paths};
 use crate::qemu::process::{self, Process};
-use crate::qemu::{NodeConfig, SocketPaths, command_line, disk, script_environment};
+use crate::qemu::{NodeConfig, SocketPaths, command_line, disk, script_environment, script_words};
 use crate::session::{Alive, State};
 
 /// After how many bytes of console output the log's size is looked at.
@@ -26,7 +26,6 @@ const LOG_KEEP: u64 = 16 << 20;
 
 /// Starts a node's QEMU.
 pub(super) fn launch(
-    context: &Context,
     manifest: &Manifest,
     name: &str,
     paths: &NodePaths,
@@ -37,14 +36,19 @@ pub(super) fn launch(
         .ok_or_else(|| Error::new(format!("the manifest has no node {name}")))?;
     paths.make()?;
     bound_log(&paths.console_log());
-    if let Some(state) = &config.node.state_disk {
-        let base = match &config.node.boot {
-            Boot::Disk { image, format } => Some(disk::Base { image, format: *format }),
-            Boot::Direct { .. } | Boot::Script { .. } => None,
-        };
-        let prepared =
-            disk::prepare(&paths.state_disk(), state.size, base, fresh).map_err(anyhow::Error::from)?;
-        log::line(&format!("{name}: state disk {prepared:?}"));
+    match (&config.node.boot, &config.node.state_disk) {
+        // The script makes what is not there, with a file system on it.
+        (Boot::Script { .. }, _) => script_state(paths, fresh)?,
+        (boot, Some(state)) => {
+            let base = match boot {
+                Boot::Disk { image, format } => Some(disk::Base { image, format: *format }),
+                Boot::Direct { .. } | Boot::Script { .. } => None,
+            };
+            let prepared =
+                disk::prepare(&paths.state_disk(), state.size, base, fresh).map_err(anyhow::Error::from)?;
+            log::line(&format!("{name}: state disk {prepared:?}"));
+        }
+        (_, None) => {}
     }
     let sockets = SocketPaths::from(paths);
     let accel = found.choice.accel;
@@ -54,11 +58,28 @@ pub(super) fn launch(
             Ok(process::spawn(paths, &found.qemu.program, &words)?)
         }
         Boot::Script { script } => {
-            let environment = script_environment(&config, &sockets, accel, |vlan| context.files.vde(vlan));
-            let none: [&str; 0] = [];
-            Ok(process::spawn_with(paths, script, &none, &environment)?)
+            let environment =
+                script_environment(&config, &sockets, accel).map_err(|e| Error::new(e.to_string()))?;
+            let program = std::env::current_exe().doing("finding this program's own file")?;
+            let words = script_words(&config, &sockets, &program, script);
+            Ok(process::spawn_with(paths, Path::new("/bin/sh"), &words, &environment)?)
         }
     }
+}
+
+/// Makes the directory of a start script's own files, without what was in it if it is to be fresh.
+fn script_state(paths: &NodePaths, fresh: bool) -> Result<()> {
+    let (disk, own) = (paths.state_disk(), paths.script_state());
+    let removed = |outcome: std::io::Result<()>, path: &Path| match outcome {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e).doing(path.display()),
+        _ => Ok(()),
+    };
+    if fresh {
+        removed(fs::remove_file(&disk), &disk)?;
+        removed(fs::remove_dir_all(&own), &own)?;
+    }
+    let shared = own.join("shared");
+    fs::create_dir_all(&shared).doing(shared.display())
 }
 
 /// Cuts a console log that has grown beyond all measure, keeping its end. QEMU writes it in append

@@ -268,7 +268,7 @@ impl Driver {
                     dirty = true;
                 }
                 Some(event) = self.switch_events.recv() => {
-                    if let Some(event) = self.network.event(&self.state, event) {
+                    if let Some(event) = self.network.event(event) {
                         self.step(event);
                     }
                     dirty = true;

@@ -26,12 +26,12 @@ use super::{Context, adopt, forward, log, machinery};
 use crate::agent::{AgentClient, AgentState, ExecRequest};
 use crate::console::{DEFAULT_COLS, DEFAULT_ROWS, Screen};
 use crate::error::{Error, Result};
-use crate::model::{Manifest, ShellKind};
+use crate::model::{Boot, Manifest, ShellKind};
 use crate::paths::NodePaths;
 use crate::proto::{Level, Response};
 use crate::qemu::process::Process;
 use crate::qemu::qmp::{Qmp, QmpEvent};
-use crate::qemu::{NodeConfig, user_netdev};
+use crate::qemu::{NodeConfig, nic_of, user_netdev};
 use crate::session::{Detector, Event, Exit, ForwardSpec, Ticket};
 
 /// How long the agent has to begin a shutdown before the power button is pressed as well.
@@ -124,6 +124,7 @@ struct Life {
     console: Arc<Console>,
     qmp_events: Arc<Console>,
     events: Events,
+    manifest: Arc<Manifest>,
     user_interface: Option<String>,
     process: Arc<Mutex<Option<Arc<Process>>>>,
     agent: Option<AgentClient>,
@@ -145,10 +146,15 @@ pub(super) fn start(
     let (orders, inbox) = mpsc::unbounded_channel();
     let paths = context.paths.node(&context.options.session, name);
     let node = manifest.nodes.get(name);
-    let has_agent = node.is_some_and(|n| n.shell == ShellKind::Agent);
+    let shell = node.map_or(ShellKind::None, |n| n.shell);
     let life = Life {
         name: name.into(),
-        agent: has_agent.then(|| AgentClient::connect(&paths.agent())),
+        agent: match shell {
+            ShellKind::Agent => Some(AgentClient::connect(&paths.agent())),
+            ShellKind::Backdoor => Some(AgentClient::connect_backdoor(&paths.agent())),
+            ShellKind::None => None,
+        },
+        manifest: manifest.clone(),
         user_interface: NodeConfig::of(&manifest, name).and_then(|config| user_netdev(&config)),
         paths,
         console: told.console,
@@ -179,7 +185,7 @@ impl Life {
                 let (name, paths) = (self.name.clone(), self.paths.clone());
                 match machinery::find(context.clone()).await {
                     Ok(found) => {
-                        let launch = move || adopt::launch(&context, &manifest, &name, &paths, &found, fresh);
+                        let launch = move || adopt::launch(&manifest, &name, &paths, &found, fresh);
                         let launched = tokio::task::spawn_blocking(launch).await;
                         launched.unwrap_or_else(|e| Err(Error::new(e.to_string())))
                     }
@@ -329,7 +335,14 @@ impl Life {
             }
             "STOP" => self.tell(Event::Frozen { node, frozen: true }),
             "RESUME" => self.tell(Event::Frozen { node, frozen: false }),
-            "RESET" => self.tell(Event::WasReset { node }),
+            "RESET" => {
+                self.tell(Event::WasReset { node });
+                // A console, unlike the agent's port, does not tell that its guest has gone.
+                let shell = self.manifest.nodes.get(&self.name).map(|n| n.shell);
+                if let (Some(ShellKind::Backdoor), Some(agent)) = (shell, &self.agent) {
+                    agent.resync();
+                }
+            }
             "BLOCK_IO_ERROR" => {
                 let full = event.data.get("nospace").and_then(serde_json::Value::as_bool) == Some(true);
                 let text = if full {
@@ -366,7 +379,7 @@ impl Life {
             Order::Freeze(true) => qmp.stop().await.map_err(|e| e.to_string()),
             Order::Freeze(false) => qmp.cont().await.map_err(|e| e.to_string()),
             Order::Reset => qmp.system_reset().await.map_err(|e| e.to_string()),
-            Order::Carrier(interface, up) => qmp.set_link(&interface, up).await.map_err(|e| e.to_string()),
+            Order::Carrier(interface, up) => self.carrier(qmp, &interface, up).await,
             Order::Forward(ticket, spec, may_move) => {
                 let outcome = match &self.user_interface {
                     Some(interface) => forward::add(qmp, interface, &spec, may_move).await,
@@ -399,6 +412,17 @@ impl Life {
         if let Err(error) = result {
             self.tell(Event::EffectFailed { node: self.name.clone(), error });
         }
+    }
+
+    async fn carrier(&self, qmp: &Qmp, interface: &str, up: bool) -> Result<(), String> {
+        let config = NodeConfig::of(&self.manifest, &self.name).ok_or("the manifest has no such node")?;
+        let cards = match config.node.boot {
+            Boot::Direct { .. } | Boot::Disk { .. } => None,
+            Boot::Script { .. } => Some(qmp.human("info network").await.map_err(|e| e.to_string())?),
+        };
+        let nic = nic_of(&config, interface, cards.as_deref())
+            .ok_or_else(|| format!("the start script gave the machine no card for {interface}"))?;
+        qmp.set_link(&nic, up).await.map_err(|e| e.to_string())
     }
 
     async fn shut_down(&self, qmp: &Qmp) -> Result<(), String> {

@@ -76,7 +76,8 @@ pub async fn run() -> Result<()> {
     let text = serde_json::to_string(&ready)?;
     // The starter may have been interrupted; the session lives on without it.
     let _ = writeln!(std::io::stdout(), "{text}");
-    close_stdio();
+    // The starter knows by the end of its pipe that nothing more comes.
+    crate::qemu::process::let_go_of_stdio();
     match serving {
         Some(serving) => serving.run().await,
         None => Ok(()),
@@ -116,13 +117,6 @@ async fn start() -> Result<Started> {
         },
     };
     Ok(Started::Serve(Box::new(driver)))
-}
-
-/// Lets go of the starter's pipe, so that it knows that nothing more comes.
-fn close_stdio() {
-    let Ok(null) = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null") else { return };
-    let _ = nix::unistd::dup2_stdin(&null);
-    let _ = nix::unistd::dup2_stdout(&null);
 }
 
 impl From<crate::paths::PathError> for Error {

@@ -9,7 +9,6 @@ use tokio::sync::mpsc;
 
 use super::{Context, log};
 use crate::error::{Result, ResultExt};
-use crate::model::{Boot, parse_mac};
 use crate::proto::{Count, Level, Seen};
 use crate::session::{Event, State, Traffic, TrafficLink, TrafficPort};
 use crate::switch::{Plug, Policy, PortConfig, PortId, Switch, SwitchEvent, SwitchHandle};
@@ -48,13 +47,10 @@ impl Network {
         let Some(manifest) = &state.manifest else { return Vec::new() };
         let mut problems = Vec::new();
         let mut vlans: BTreeSet<u16> = manifest.vlans.keys().copied().collect();
-        for (name, node) in &manifest.nodes {
+        for name in manifest.nodes.keys() {
             let paths = context.paths.node(&state.name, name);
             for (interface, vlan, _) in state.vlan_interfaces(name) {
                 vlans.insert(vlan);
-                if matches!(node.boot, Boot::Script { .. }) {
-                    continue;
-                }
                 let config = PortConfig {
                     node: name.clone(),
                     interface: interface.into(),
@@ -111,7 +107,7 @@ impl Network {
     }
 
     /// Takes in what happened to a port; a note for the log, if it is worth one.
-    pub fn event(&mut self, state: &State, event: SwitchEvent) -> Option<Event> {
+    pub fn event(&self, event: SwitchEvent) -> Option<Event> {
         let note = |level, text| Some(Event::Note { level, text });
         match event {
             SwitchEvent::Refused { port, why } => {
@@ -121,31 +117,12 @@ impl Network {
             SwitchEvent::VdeJoined { vlan, name, .. } => {
                 note(Level::Info, format!("{name} plugged into VLAN {vlan}"))
             }
-            SwitchEvent::VdeHeard { port, mac } => {
-                // The plug of a node that boots by a script of its own shows its node by its address.
-                let found = state.machines.keys().find_map(|node| {
-                    let interface = state
-                        .vlan_interfaces(node)
-                        .into_iter()
-                        .find(|(_, _, m)| parse_mac(m).is_some_and(|m| m == mac.0))?;
-                    Some((node.clone(), interface.0.to_owned()))
-                });
-                if let Some(key) = found.filter(|key| !self.ports.contains_key(key)) {
-                    self.owners.insert(port, key.0.clone());
-                    self.ports.insert(key, port);
-                    self.apply(state);
-                }
-                None
-            }
-            SwitchEvent::VdeLeft { port } => {
-                self.owners.remove(&port);
-                self.ports.retain(|_, p| *p != port);
-                self.cut.retain(|(a, b)| *a != port && *b != port);
-                self.dropped.retain(|(a, b), _| *a != port && *b != port);
-                None
-            }
             SwitchEvent::Failed { why } => note(Level::Error, format!("the switch has stopped: {why}")),
-            SwitchEvent::Connected { .. } | SwitchEvent::Disconnected { .. } => None,
+            // A plug that somebody put in by hand is none of the model's machines.
+            SwitchEvent::VdeHeard { .. }
+            | SwitchEvent::VdeLeft { .. }
+            | SwitchEvent::Connected { .. }
+            | SwitchEvent::Disconnected { .. } => None,
         }
     }
 

@@ -89,7 +89,7 @@ fn write_run_scripts(
     for name in manifest.nodes.keys() {
         let Some(config) = NodeConfig::of(manifest, name) else { continue };
         let paths = context.paths.node(&context.options.session, name);
-        let text = run_script(&config, &paths.state_disk(), found.choice.accel, &found.qemu);
+        let text = run_script(&config, &paths, found.choice.accel, &found.qemu);
         let path = paths.run_script();
         saving::write_atomically(&path, text.as_bytes())?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).doing(path.display())?;

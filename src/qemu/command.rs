@@ -60,6 +60,8 @@ pub struct SocketPaths {
     pub ports: PathBuf,
     /// The state disk.
     pub state_disk: PathBuf,
+    /// What a start script of the machine's own keeps.
+    pub script_state: PathBuf,
 }
 
 impl From<&NodePaths> for SocketPaths {
@@ -72,11 +74,17 @@ impl From<&NodePaths> for SocketPaths {
             agent: p.agent(),
             ports: p.run.clone(),
             state_disk: p.state_disk(),
+            script_state: p.script_state(),
         }
     }
 }
 
 impl SocketPaths {
+    /// The directory where a start script's VDE plugs of a VLAN knock.
+    pub fn vde(&self, vlan: u16) -> PathBuf {
+        self.ports.join(format!("vde{vlan}"))
+    }
+
     /// The plug of a network interface.
     pub fn port(&self, interface: &str) -> PathBuf {
         self.ports.join(format!("{interface}.sock"))

@@ -105,9 +105,9 @@ async fn a_machine_is_steered_through_its_monitor() {
     let gone = qmp.hostfwd_remove("eth0", Proto::Tcp, &port(taken_port)).await;
     assert!(matches!(gone, Err(QmpError::Refused { .. })), "{gone:?}");
 
-    qmp.set_link("eth1", false).await.unwrap();
-    qmp.set_link("eth1", true).await.unwrap();
-    assert!(qmp.set_link("eth7", true).await.is_err());
+    qmp.set_link("nic-eth1", false).await.unwrap();
+    qmp.set_link("nic-eth1", true).await.unwrap();
+    assert!(qmp.set_link("nic-eth7", true).await.is_err());
     qmp.savevm("one").await.unwrap();
     qmp.loadvm("one").await.unwrap();
     assert!(qmp.loadvm("two").await.is_err());

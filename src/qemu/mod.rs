@@ -15,11 +15,13 @@ mod find;
 pub mod process;
 pub mod qmp;
 mod script;
+mod start;
 
 pub use command::{NodeConfig, SocketPaths, command_line};
 pub use features::{Accel, Features, OLDEST, Qemu, Version};
 pub use find::{FindError, find, on_path};
-pub use script::{run_script, script_environment, user_netdev};
+pub use script::run_script;
+pub use start::{ScriptError, nic_of, script_environment, script_words, user_netdev};
 
 #[cfg(test)]
 mod live_tests;

@@ -272,11 +272,7 @@ impl Identity {
 
     /// Opens the process if it is still this one.
     fn open(&self) -> Result<Option<OwnedFd>> {
-        let fd = match pidfd_open(self.pid) {
-            Ok(fd) => fd,
-            Err(nix::errno::Errno::ESRCH | nix::errno::Errno::EINVAL) => return Ok(None),
-            Err(e) => return Err(e).context("pidfd_open"),
-        };
+        let Some(fd) = open_process(self.pid)? else { return Ok(None) };
         // The descriptor pins the process, so what /proc says now is about the pinned one, or, when
         // that has ended and its number is used again, differs in its start time.
         let Ok(stat) = fs::read_to_string(format!("/proc/{}/stat", self.pid)) else { return Ok(None) };
@@ -323,6 +319,25 @@ fn pidfd_open(pid: u32) -> nix::Result<OwnedFd> {
     let fd = i32::try_from(fd).map_err(|_| nix::errno::Errno::EBADF)?;
     // SAFETY: the kernel has just given this descriptor to us, and nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Lets go of this process's standard input and output, which its starter waits for.
+pub fn let_go_of_stdio() {
+    let Ok(null) = fs::OpenOptions::new().read(true).write(true).open("/dev/null") else { return };
+    let _ = nix::unistd::dup2_stdin(&null);
+    let _ = nix::unistd::dup2_stdout(&null);
+}
+
+/// A descriptor that becomes readable when a process ends; none when it has ended.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn open_process(pid: u32) -> Result<Option<OwnedFd>> {
+    match pidfd_open(pid) {
+        Ok(fd) => Ok(Some(fd)),
+        Err(nix::errno::Errno::ESRCH | nix::errno::Errno::EINVAL) => Ok(None),
+        Err(e) => Err(e).context("pidfd_open"),
+    }
 }
 
 fn pidfd_send_signal(fd: &OwnedFd, signal: Signal) -> nix::Result<()> {

@@ -19,7 +19,6 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::model::{Endpoint, Proto};
 
-use super::command::nic_id;
 
 /// The longest line accepted from QEMU.
 const LINE_MAX: u64 = 4 << 20;
@@ -224,12 +223,12 @@ impl Qmp {
         Ok(answer.get("status").and_then(Value::as_str).unwrap_or("unknown").to_owned())
     }
 
-    /// Raises or drops the carrier of an interface, by the guest's name for it.
+    /// Raises or drops the carrier of a network card, by QEMU's name for it (see [`super::nic_of`]).
     ///
     /// # Errors
     /// As [`Qmp::command`].
-    pub async fn set_link(&self, interface: &str, up: bool) -> Result<(), QmpError> {
-        self.command("set_link", json!({ "name": nic_id(interface), "up": up })).await.map(drop)
+    pub async fn set_link(&self, nic: &str, up: bool) -> Result<(), QmpError> {
+        self.command("set_link", json!({ "name": nic, "up": up })).await.map(drop)
     }
 
     /// Opens a forward on a user-mode interface; the host's address is 127.0.0.1 unless named.

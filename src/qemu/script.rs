@@ -1,5 +1,4 @@
-//! Start scripts: a readable one of our own for every node, and the environment that makes one of
-//! NixOS' fit in.
+//! A readable start script of our own for every node.
 //!
 //! Invariant: pure; a script holds no socket of a session, so it runs beside one, without the daemon.
 
@@ -9,12 +8,14 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use super::command::{self, Line, NodeConfig, SocketPaths};
+use super::command::{self, Line, NodeConfig};
 use super::features::{Accel, Qemu};
-use crate::model::{Boot, Interface, ShellKind};
+use crate::model::{Boot, Interface};
+use crate::paths::NodePaths;
 
 /// The script that boots a node by hand, the serial console on the terminal.
-pub fn run_script(config: &NodeConfig<'_>, state_disk: &Path, accel: Accel, qemu: &Qemu) -> String {
+pub fn run_script(config: &NodeConfig<'_>, paths: &NodePaths, accel: Accel, qemu: &Qemu) -> String {
+    let (state_disk, script_state) = (paths.state_disk(), paths.script_state());
     let node = config.node;
     let mut out = String::new();
     let name = config.name;
@@ -32,11 +33,23 @@ pub fn run_script(config: &NodeConfig<'_>, state_disk: &Path, accel: Accel, qemu
     if let Boot::Script { script } = &node.boot {
         let _ = writeln!(
             out,
-            "# This machine has a start script of its own. The variable tells where its disk is.\n\
-             NIX_DISK_IMAGE=${{DISK:-{}}}\nexport NIX_DISK_IMAGE\nexec {} \"$@\"",
+            "# This machine has a start script of its own. The variables tell where its disk is, where it\n\
+             # keeps other files, and, from outside, where the switches of its VLANs are.\n\
+             NIX_DISK_IMAGE=${{DISK:-{}}}\n\
+             TMPDIR={} USE_TMPDIR=1 SHARED_DIR={}/shared\n\
+             export NIX_DISK_IMAGE TMPDIR USE_TMPDIR SHARED_DIR\n\
+             mkdir -p \"$SHARED_DIR\"",
             quoted(&state_disk.to_string_lossy()),
-            quoted(&script.to_string_lossy())
+            quoted(&script_state.to_string_lossy()),
+            quoted(&script_state.to_string_lossy())
         );
+        for vlan in super::start::vlans(config) {
+            let _ = writeln!(
+                out,
+                ": \"${{QEMU_VDE_SOCKET_{vlan}:?set it to the directory of a switch for VLAN {vlan}, as vde_switch -s DIR makes}}\""
+            );
+        }
+        let _ = writeln!(out, "exec {} \"$@\"", quoted(&script.to_string_lossy()));
         return out;
     }
     let _ = writeln!(out, "QEMU=${{QEMU:-{}}}", quoted(&qemu.program.to_string_lossy()));
@@ -230,74 +243,6 @@ fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-/// The environment that plugs a start script made by NixOS (`run-NAME-vm`) into a session. `vde`
-/// gives the directory of a VLAN's VDE plugs.
-///
-/// The script splits some of these values at spaces, so paths with spaces cannot be used in them.
-pub fn script_environment(
-    config: &NodeConfig<'_>,
-    paths: &SocketPaths,
-    accel: Accel,
-    vde: impl Fn(u16) -> std::path::PathBuf,
-) -> Vec<(String, OsString)> {
-    let mut options = format!(
-        "-machine accel={accel} -cpu {} -display none \
-         -chardev socket,id=qmp,path={},server=on,wait=off -mon chardev=qmp,mode=control \
-         -chardev socket,id=serial,path={},server=on,wait=off,logfile={},logappend=on -serial chardev:serial",
-        match accel {
-            Accel::Kvm => "host",
-            Accel::Tcg => command::TCG_CPU,
-        },
-        paths.qmp.display(),
-        paths.serial.display(),
-        paths.console_log.display(),
-    );
-    let shell = |device: &str| {
-        format!(
-            " -device virtio-serial -chardev socket,id=agent,path={},server=on,wait=off -device {device}",
-            paths.agent.display()
-        )
-    };
-    match config.node.shell {
-        ShellKind::Agent => options.push_str(&shell("virtserialport,chardev=agent,name=diorama.agent")),
-        ShellKind::Backdoor => options.push_str(&shell("virtconsole,chardev=agent")),
-        ShellKind::None => {}
-    }
-    for option in &config.node.qemu_options {
-        options.push(' ');
-        options.push_str(option);
-    }
-    let mut env: Vec<(String, OsString)> = vec![
-        ("NIX_DISK_IMAGE".into(), paths.state_disk.clone().into()),
-        ("USE_TMPDIR".into(), "1".into()),
-        ("TMPDIR".into(), paths.ports.clone().into()),
-        ("SHARED_DIR".into(), paths.ports.join("shared").into()),
-        ("QEMU_KERNEL_PARAMS".into(), "console=ttyS0".into()),
-        ("QEMU_OPTS".into(), options.into()),
-    ];
-    for interface in &config.node.interfaces {
-        if let Interface::Vlan { vlan, .. } = interface {
-            let name = format!("QEMU_VDE_SOCKET_{vlan}");
-            if !env.iter().any(|(n, _)| *n == name) {
-                env.push((name, vde(*vlan).into()));
-            }
-        }
-    }
-    env
-}
-
-/// QEMU's name for a node's user-mode interface, where forwards are added; none when it has no such.
-pub fn user_netdev(config: &NodeConfig<'_>) -> Option<String> {
-    let name = config.node.interfaces.iter().find_map(|i| match i {
-        Interface::User { name, .. } => Some(name.clone()),
-        Interface::Vlan { .. } => None,
-    });
-    match config.node.boot {
-        Boot::Direct { .. } | Boot::Disk { .. } => name,
-        Boot::Script { .. } => name.map(|_| "user.0".to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -335,20 +280,21 @@ mod tests {
         Qemu { program: program.into(), version: OLDEST, features }
     }
 
-    fn script(node: &str, disk: &Path, program: &Path) -> String {
+    fn script(node: &str, state: &Path, program: &Path) -> String {
         let manifest = crate::model::parse(MANIFEST).unwrap();
-        run_script(&NodeConfig::of(&manifest, node).unwrap(), disk, Accel::Tcg, &qemu(program))
+        let paths = NodePaths { run: "/run/x".into(), state: state.into(), name: node.into() };
+        run_script(&NodeConfig::of(&manifest, node).unwrap(), &paths, Accel::Tcg, &qemu(program))
     }
 
     #[test]
     fn the_script_as_people_read_it() {
         insta::assert_snapshot!(
             "run-web",
-            script("web", Path::new("/state/web.qcow2"), Path::new("/usr/bin/qemu"))
+            script("web", Path::new("/state"), Path::new("/usr/bin/qemu"))
         );
         insta::assert_snapshot!(
             "run-nixos",
-            script("nixos", Path::new("/state/n.qcow2"), Path::new("/usr/bin/qemu"))
+            script("nixos", Path::new("/state"), Path::new("/usr/bin/qemu"))
         );
     }
 
@@ -359,10 +305,11 @@ mod tests {
         let fake = dir.path().join("qemu");
         std::fs::write(&fake, "#!/bin/sh\nprintf '%s\\n' \"$@\"\n").unwrap();
         std::fs::set_permissions(&fake, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let disk = dir.path().join("a,b c.qcow2");
-        std::fs::write(&disk, "").unwrap();
+        let state = dir.path().join("a,b c");
+        std::fs::create_dir(&state).unwrap();
+        std::fs::write(state.join("web.qcow2"), "").unwrap();
         let file = dir.path().join("run-web");
-        std::fs::write(&file, script("web", &disk, &fake)).unwrap();
+        std::fs::write(&file, script("web", &state, &fake)).unwrap();
         let output = std::process::Command::new("sh")
             .arg(&file)
             .args(args)
@@ -380,30 +327,12 @@ mod tests {
         assert_eq!(plain[plain.len() - 2..], ["-m", "a b"], "arguments go last");
         let has = |words: &[String], part: &str| words.iter().any(|w| w.contains(part));
         assert!(has(&plain, "/s/it's a kernel"));
-        assert!(has(&plain, "file=DIR/a,,b c.qcow2"));
+        assert!(has(&plain, "file=DIR/a,,b c/web.qcow2"));
         assert!(has(&plain, "user,id=eth0,hostfwd=tcp:127.0.0.1:8082-:80"));
         assert!(has(&plain, "localaddr=127.0.0.1"));
         assert!(has(&plain, "tcg,tb-size="));
         let changed = run(&[("ACCEL", "kvm"), ("FORWARDS", "none"), ("VLANS", "none")], &[]);
         assert_eq!(changed.last().unwrap(), "-no-reboot");
         assert!(!has(&changed, "hostfwd") && !has(&changed, "mcast") && !has(&changed, "tcg"));
-    }
-
-    #[test]
-    fn a_script_of_nixos_is_plugged_in() {
-        let manifest = crate::model::parse(MANIFEST).unwrap();
-        let config = NodeConfig::of(&manifest, "nixos").unwrap();
-        let node = crate::paths::NodePaths { run: "/r".into(), state: "/st".into(), name: "nixos".into() };
-        let vde = |vlan| format!("/r/vde{vlan}").into();
-        let env = script_environment(&config, &SocketPaths::from(&node), Accel::Tcg, vde);
-        let get = |name: &str| {
-            let value = env.iter().find(|(n, _)| n == name).map(|(_, v)| v.to_string_lossy().into_owned());
-            value.unwrap_or_default()
-        };
-        assert_eq!(get("QEMU_VDE_SOCKET_2"), "/r/vde2");
-        assert_eq!(get("NIX_DISK_IMAGE"), "/st/nixos.qcow2");
-        assert!(get("QEMU_OPTS").contains("virtconsole,chardev=agent"));
-        assert!(get("QEMU_OPTS").starts_with("-machine accel=tcg "));
-        assert_eq!(user_netdev(&config).as_deref(), Some("user.0"));
     }
 }

@@ -8,11 +8,13 @@
 //!
 //! [`core`] decides, with the help of [`fdb`], [`policy`], [`framing`], [`queue`] and [`vde`], all of
 //! them pure. `engine` is the one thread that owns the core and every socket; the rest of the
-//! program holds a [`SwitchHandle`], whose calls are messages to that thread.
+//! program holds a [`SwitchHandle`], whose calls are messages to that thread. [`bridge`] stands in a
+//! process of its own between a machine's VDE plugs and the switch, so that the plugs outlive it.
 //!
 //! Invariant: frames never cross the control loop, and the thread never waits for it: there is no
 //! lock that a slow caller could hold while a frame wants to pass.
 
+pub mod bridge;
 pub mod core;
 pub mod counters;
 mod engine;

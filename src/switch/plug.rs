@@ -88,23 +88,34 @@ impl Link {
 
     /// Writes what waits, as far as the other end takes it; true when all is written.
     pub(super) fn flush(&mut self) -> io::Result<bool> {
-        while !self.queue.is_empty() {
-            let Some(socket) = self.data() else { return Ok(false) };
-            let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
-            let datagrams = matches!(self.kind, Kind::Vde(_));
-            let bytes = if datagrams { self.queue.first().unwrap_or_default() } else { self.queue.stream() };
-            match send(socket.as_raw_fd(), bytes, flags) {
-                Ok(_) if datagrams => self.queue.pop(),
-                Ok(count) => self.queue.written(count),
-                Err(Errno::EAGAIN | Errno::ENOBUFS) => return Ok(false),
-                Err(Errno::EINTR) => {}
-                // A datagram that no socket buffer holds is lost, as on any wire.
-                Err(Errno::EMSGSIZE) if datagrams => self.queue.pop(),
-                Err(error) => return Err(error.into()),
-            }
+        let datagrams = matches!(self.kind, Kind::Vde(_));
+        let socket = match &self.kind {
+            Kind::Stream(stream) => stream.live.as_ref().map(|(socket, _)| socket.as_fd()),
+            Kind::Vde(vde) => Some(vde.joined.data.as_fd()),
+        };
+        match socket {
+            Some(socket) => write_queue(&mut self.queue, socket, datagrams),
+            None => Ok(self.queue.is_empty()),
         }
-        Ok(true)
     }
+}
+
+/// Writes a queue to a socket, as far as its other end takes it; true when all is written.
+pub(super) fn write_queue(queue: &mut TxQueue, socket: BorrowedFd<'_>, datagrams: bool) -> io::Result<bool> {
+    while !queue.is_empty() {
+        let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+        let bytes = if datagrams { queue.first().unwrap_or_default() } else { queue.stream() };
+        match send(socket.as_raw_fd(), bytes, flags) {
+            Ok(_) if datagrams => queue.pop(),
+            Ok(count) => queue.written(count),
+            Err(Errno::EAGAIN | Errno::ENOBUFS) => return Ok(false),
+            Err(Errno::EINTR) => {}
+            // A datagram that no socket buffer holds is lost, as on any wire.
+            Err(Errno::EMSGSIZE) if datagrams => queue.pop(),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(true)
 }
 
 impl Stream {

@@ -12,3 +12,4 @@ mod scripts;
 mod scripts_live;
 mod scripts_many;
 mod sessions;
+mod start_scripts;

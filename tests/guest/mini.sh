@@ -6,7 +6,9 @@
 # busybox-static and perl-base. Without KERNEL.deb the kernel is fetched through apt.
 #
 # The guest reads its kernel command line: mini.name=NAME mini.ip=ADDRESS/BITS (for eth1). It answers
-# pings there, serves its name over HTTP on port 80, shows a login prompt on ttyS0 and runs the agent.
+# pings there, serves its name over HTTP on port 80, shows a login prompt on ttyS0 and runs the agent;
+# with mini.shell=backdoor, a root shell on hvc0 as NixOS's tests have it instead, and with
+# mini.perl=no, it has no perl that the shell could find.
 set -eu
 
 out=$1
@@ -51,7 +53,10 @@ done
 
 perl=$(command -v perl)
 cp -L "$perl" "$root/usr/bin/perl"
-ldd "$perl" | grep -o '/[^ ]*' | while read -r lib; do
+# The backdoor is bash; busybox has bash's name for itself too.
+rm -f "$root/usr/bin/bash"
+cp -L /bin/bash "$root/usr/bin/bash"
+for program in "$perl" /bin/bash; do ldd "$program"; done | grep -o '/[^ ]*' | sort -u | while read -r lib; do
     mkdir -p "$root$(dirname "$lib")"
     cp -L "$lib" "$root$lib"
 done
@@ -64,9 +69,27 @@ cp "$here/../../assets/guest/agent.pl" "$root/bin/agent.pl"
 cat >"$root/etc/inittab" <<'INITTAB'
 ::sysinit:/etc/rc
 ttyS0::respawn:/bin/getty -L 115200 ttyS0 vt100
-::respawn:/usr/bin/perl /bin/agent.pl
+::respawn:/etc/shell
 ::shutdown:/bin/sync
 INITTAB
+cat >"$root/etc/shell" <<'SHELL'
+#!/bin/sh
+# Debian's agent, or a back door in the manner of NixOS's tests.
+export PATH=/bin:/sbin:/usr/bin
+case " $(cat /proc/cmdline) " in
+*" mini.shell=backdoor "*) ;;
+*) exec /usr/bin/perl /bin/agent.pl ;;
+esac
+export USER=root HOME=/root DISPLAY=:0.0 PAGER=
+cd /tmp
+exec </dev/hvc0 >/dev/hvc0
+exec 2>/dev/ttyS0
+echo "connecting to host..." >&2
+stty -F /dev/hvc0 raw -echo
+echo "Spawning backdoor root shell..."
+PS1= exec env bash --norc /dev/hvc0
+SHELL
+chmod 755 "$root/etc/shell"
 echo 'root::0:0:root:/root:/bin/sh' >"$root/etc/passwd"
 echo 'root:x:0:' >"$root/etc/group"
 cat >"$root/etc/rc" <<'RC'
@@ -75,6 +98,7 @@ export PATH=/bin:/sbin:/usr/bin
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev 2>/dev/null
+ln -s /proc/self/fd /dev/fd
 mkdir -p /dev/pts
 mount -t devpts devpts /dev/pts
 while read -r m; do insmod "/lib/modules/$m.ko"; done </etc/modules
@@ -83,6 +107,7 @@ for p in $(cat /proc/cmdline); do
     case $p in
     mini.name=*) name=${p#*=} ;;
     mini.ip=*) ip=${p#*=} ;;
+    mini.perl=no) rm /usr/bin/perl ;;
     esac
 done
 hostname "$name"

@@ -37,6 +37,7 @@ fn paths() -> SocketPaths {
         agent: "/r/agent.sock".into(),
         ports: "/r".into(),
         state_disk: "/st,ate/web.qcow2".into(),
+        script_state: "/st,ate/web.vm".into(),
     }
 }
 

@@ -1,0 +1,152 @@
+//! Machines that boot by start scripts of NixOS's making: VDE plugs, and a back door for a root shell.
+//!
+//! The script is `tests/guest/run-vm.sh`, the guest the mini guest with the back door of NixOS's tests.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::environment::{Ran, TestEnvironment, fetch, free_port, guest};
+
+const PING: &str = "ping -c 1 -W 1 192.168.1.2 >/dev/null";
+
+/// The manifest of two such machines; `b` has no perl, so that its shell is all there is.
+fn manifest(t: &TestEnvironment, port: u16) -> PathBuf {
+    let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guest/run-vm.sh");
+    let template = fs::read_to_string(template).unwrap();
+    let mut nodes = serde_json::Map::new();
+    for (n, (name, params)) in [("a", ""), ("b", "mini.perl=no")].into_iter().enumerate() {
+        let n = n + 1;
+        let (address, mac) = (format!("192.168.1.{n}"), format!("52:54:00:12:01:{n:02x}"));
+        let mut text = template.clone();
+        for (word, value) in [
+            ("@name@", name),
+            ("@guest@", guest().to_str().unwrap()),
+            ("@address@", &address),
+            ("@mac@", &mac),
+            ("@params@", params),
+        ] {
+            text = text.replace(word, value);
+        }
+        let script = t.write(&format!("run-{name}-vm"), &text);
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+        let node = serde_json::json!({
+            "hostName": name,
+            "boot": { "kind": "script", "script": script },
+            "shell": "backdoor",
+            "stateDisk": { "size": 64 },
+            "interfaces": [
+                { "kind": "user", "name": "eth0" },
+                { "kind": "vlan", "name": "eth1", "vlan": 1, "mac": mac, "addresses": [address] },
+            ],
+            "forwardPorts": if n == 1 { serde_json::json!([{ "host": { "port": port }, "guest": { "port": 80 } }]) }
+                            else { serde_json::json!([]) },
+        });
+        nodes.insert(name.to_owned(), node);
+    }
+    let manifest =
+        serde_json::json!({ "version": 1, "network": { "name": "vms", "system": "nixos" }, "nodes": nodes });
+    t.write("vms.json", &manifest.to_string())
+}
+
+#[test]
+fn a_network_of_start_scripts_is_like_any_other() {
+    let t = TestEnvironment::new();
+    let port = free_port();
+    let manifest = manifest(&t, port);
+    t.ok(&["up", "-d", "--wait", "--accel", "tcg", manifest.to_str().unwrap()]);
+    assert!(t.path("state/vms/a.qcow2").is_file(), "the script has made its disk");
+    assert!(t.path("state/vms/a.vm/empty0.qcow2").is_file(), "and keeps its own files beside it");
+    assert_eq!(fetch(port).as_deref(), Some("a"));
+
+    // Commands: one has our agent in place of its shell, the other the bare shell.
+    for node in ["a", "b"] {
+        let ran = t.run_with_input(&["exec", node, "--", "sh", "-c", "cat; echo err >&2; exit 7"], b"in\n");
+        assert_eq!((ran.status, ran.stdout.as_str(), ran.stderr.as_str()), (7, "in\n", "err\n"), "{node}");
+        assert_eq!(t.run(&["exec", node, "--", "no-such-program"]).status, 127, "{node}");
+        assert_eq!(t.run(&["exec", "--timeout", "2", node, "--", "sleep", "60"]).status, 124, "{node}");
+        let big: Vec<u8> = (0..300_000_u32).map(|n| (n * 7 % 256) as u8).collect();
+        fs::write(t.path("big"), &big).unwrap();
+        t.ok(&["cp", "big", &format!("{node}:/tmp/there")]);
+        t.ok(&["cp", &format!("{node}:/tmp/there"), &format!("back-{node}")]);
+        assert!(fs::read(t.path(&format!("back-{node}"))).unwrap() == big, "{node}: a file there and back");
+    }
+    assert_eq!(t.run(&["exec", "-t", "-n", "a", "--", "sh", "-c", "stty size"]).stdout.trim(), "24 80");
+    let ran = t.run(&["exec", "-t", "b", "--", "sh"]);
+    assert_eq!((ran.status, ran.stderr.contains("gives no terminals")), (125, true), "{ran:?}");
+
+    // Links and carriers.
+    t.guest("a", PING);
+    t.ok(&["link", "cut", "a", "b"]);
+    assert_ne!(t.run(&["exec", "a", "--", "sh", "-c", PING]).status, 0);
+    t.ok(&["link", "heal", "--all"]);
+    t.guest("a", PING);
+    let carrier = |wanted: &str| {
+        t.wait_for("the guest sees its carrier", || {
+            t.guest("b", "cat /sys/class/net/eth1/carrier").trim() == wanted
+        });
+    };
+    t.ok(&["link", "down", "b"]);
+    carrier("0");
+
+    // Another daemon: the same machines, their plugs, their shells; the carrier is still down.
+    t.ok(&["link", "cut", "a", "b"]);
+    let pids = [t.node("a")["pid"].clone(), t.node("b")["pid"].clone()];
+    kill(Pid::from_raw(t.daemon("vms")), Signal::SIGKILL).unwrap();
+    let ran = t.run(&["ls"]);
+    assert!(ran.stderr.contains("a new one has taken over"), "{ran:?}");
+    assert_eq!([t.node("a")["pid"].clone(), t.node("b")["pid"].clone()], pids);
+    t.ok(&["link", "up", "b"]);
+    carrier("1");
+    assert_ne!(t.run(&["exec", "a", "--", "sh", "-c", PING]).status, 0, "the cut holds");
+    t.ok(&["link", "heal", "--all"]);
+    t.wait_for("the link works again", || t.run(&["exec", "a", "--", "sh", "-c", PING]).status == 0);
+    assert_eq!(fetch(port).as_deref(), Some("a"));
+    assert!(t.ok(&["logs", "-n", "50", "b"]).contains("b login:"));
+
+    // A reset, a restart.
+    t.guest("a", "touch /tmp/before");
+    t.ok(&["node", "reset", "a"]);
+    t.wait_for("the guest starts anew", || {
+        t.run(&["exec", "a", "--", "test", "-e", "/tmp/before"]).status == 1
+    });
+    t.ok(&["node", "restart", "b"]);
+    t.wait_for("the link works again", || t.run(&["exec", "a", "--", "sh", "-c", PING]).status == 0);
+    t.ok(&["down", "-t", "30"]);
+    t.assert_clean();
+}
+
+#[test]
+fn test_scripts_drive_such_machines() {
+    let t = TestEnvironment::new();
+    let manifest = manifest(&t, free_port());
+    let script = t.write(
+        "script.py",
+        r#"
+start_all()
+for m in machines:
+    assert m.succeed("echo hi", "echo there") == "hi\nthere\n"
+    t.assertEqual(m.execute("echo out; echo err >&2; exit 3"), (3, "out\n"))
+    assert m.execute("sleep 1000", timeout=2)[0] == 124
+    assert len(m.succeed("head -c 300000 /dev/zero")) == 300000
+    m.wait_for_open_port(80, timeout=60)
+ping = "ping -c 1 -W 1 192.168.1.2"
+a.wait_until_succeeds(ping, timeout=60)
+a.block()
+a.fail(ping)
+a.unblock()
+a.wait_until_succeeds(ping, timeout=60)
+b.shutdown()
+b.start()
+b.succeed("true")
+"#,
+    );
+    let words = ["test", "--accel", "tcg", manifest.to_str().unwrap(), "--script", script.to_str().unwrap()];
+    let ran = Ran::new(&words, Command::output(&mut t.command(&words)).unwrap());
+    assert_eq!(ran.status, 0, "{ran:?}");
+    t.assert_clean();
+}
