@@ -379,7 +379,7 @@ impl Console {
         let terminal = nix::unistd::ttyname(&pty.slave).unwrap();
         let mut path = dir.path().as_os_str().to_owned();
         for tool in [
-            "bash", "stty", "setsid", "dd", "cat", "env", "sh", "sleep", "head", "seq", "true", "wc",
+            "bash", "stty", "setsid", "dd", "cat", "tee", "env", "sh", "sleep", "head", "seq", "true", "wc",
             "printf",
         ] {
             let found = std::env::split_paths(&std::env::var_os("PATH").unwrap())
