@@ -19,7 +19,6 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::model::{Endpoint, Proto};
 
-
 /// The longest line accepted from QEMU.
 const LINE_MAX: u64 = 4 << 20;
 /// Events that may wait for the reader; more are dropped, oldest kept.

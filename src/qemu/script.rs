@@ -288,10 +288,7 @@ mod tests {
 
     #[test]
     fn the_script_as_people_read_it() {
-        insta::assert_snapshot!(
-            "run-web",
-            script("web", Path::new("/state"), Path::new("/usr/bin/qemu"))
-        );
+        insta::assert_snapshot!("run-web", script("web", Path::new("/state"), Path::new("/usr/bin/qemu")));
         insta::assert_snapshot!(
             "run-nixos",
             script("nixos", Path::new("/state"), Path::new("/usr/bin/qemu"))
