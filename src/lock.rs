@@ -62,7 +62,7 @@ impl Lock {
     /// # Errors
     /// When the file cannot be opened.
     pub fn take(path: &Path) -> io::Result<Option<Self>> {
-        Self::lock(path, |l| FcntlArg::F_OFD_SETLK(l))
+        Self::open(path, |l| FcntlArg::F_OFD_SETLK(l))
     }
 
     /// Takes the lock as soon as nobody else has it.
@@ -71,13 +71,13 @@ impl Lock {
     /// When the file cannot be opened.
     pub fn wait(path: &Path) -> io::Result<Self> {
         loop {
-            if let Some(lock) = Self::lock(path, |l| FcntlArg::F_OFD_SETLKW(l))? {
+            if let Some(lock) = Self::open(path, |l| FcntlArg::F_OFD_SETLKW(l))? {
                 return Ok(lock);
             }
         }
     }
 
-    fn lock(path: &Path, how: impl Fn(&libc::flock) -> FcntlArg<'_>) -> io::Result<Option<Self>> {
+    fn open(path: &Path, how: impl Fn(&libc::flock) -> FcntlArg<'_>) -> io::Result<Option<Self>> {
         loop {
             let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
             match fcntl(&file, how(&whole_file())) {

@@ -167,8 +167,8 @@ impl Bridge {
                     port.switch = Some((socket, Deframer::new()));
                 }
             }
-            Source::Switch(at) => self.ports[at].from_switch(),
-            Source::Plug(at) => self.ports[at].from_plug(&mut self.buffer),
+            Source::Switch(at) => self.ports[at].take_from_switch(),
+            Source::Plug(at) => self.ports[at].take_from_plug(&mut self.buffer),
             Source::Ctl(at) => self.ports[at].ctl(),
         }
     }
@@ -186,7 +186,7 @@ impl Bridge {
 }
 
 impl Port {
-    fn from_switch(&mut self) {
+    fn take_from_switch(&mut self) {
         let Some((socket, deframer)) = &mut self.switch else { return };
         let read = match socket.read(deframer.room()) {
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
@@ -216,7 +216,7 @@ impl Port {
         self.write_plug();
     }
 
-    fn from_plug(&mut self, buffer: &mut [u8]) {
+    fn take_from_plug(&mut self, buffer: &mut [u8]) {
         let Some((_, joined)) = &self.plug else { return };
         for _ in 0..DATAGRAMS {
             match joined.data.recv(buffer) {
