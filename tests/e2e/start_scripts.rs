@@ -133,7 +133,7 @@ for m in machines:
     t.assertEqual(m.execute("echo out; echo err >&2; exit 3"), (3, "out\n"))
     assert m.execute("sleep 1000", timeout=2)[0] == 124
     assert len(m.succeed("head -c 300000 /dev/zero")) == 300000
-    m.wait_for_open_port(80, timeout=60)
+    m.wait_until_succeeds("ps | grep -q [h]ttpd", timeout=60)
 ping = "ping -c 1 -W 1 192.168.1.2"
 a.wait_until_succeeds(ping, timeout=60)
 a.block()
