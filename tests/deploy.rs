@@ -28,8 +28,13 @@ struct World {
 impl World {
     fn new() -> Self {
         let home = tempfile::tempdir().unwrap();
-        let key = home.path().join("key");
-        std::fs::copy(example("production/insecure-key"), &key).unwrap();
+        // A copy: the lock file is written beside the model.
+        let hosts = home.path().join("hosts");
+        std::fs::create_dir(&hosts).unwrap();
+        for file in ["network.nix", "infrastructure.nix", "insecure-key", "insecure-key.pub"] {
+            std::fs::copy(example("production").join(file), hosts.join(file)).unwrap();
+        }
+        let key = hosts.join("insecure-key");
         std::fs::set_permissions(&key, PermissionsExt::from_mode(0o600)).unwrap();
         Self { home, key }
     }
@@ -90,7 +95,7 @@ in {{ postgresql = node "true"; storage = node "{script}"; webserver = node "tru
   healthChecks = [ {{ kind = "command"; command = "{check}"; timeout = 20; }} ];
 }}) (import {})"#,
             self.key.display(),
-            example("production/infrastructure.nix").display()
+            self.home.path().join("hosts/infrastructure.nix").display()
         );
         std::fs::write(&file, text).unwrap();
         file.display().to_string()
@@ -118,7 +123,7 @@ in {{ postgresql = node "true"; storage = node "{script}"; webserver = node "tru
     /// What every host runs, boots, greets with, and whether it is locked.
     fn hosts(&self) -> Vec<String> {
         let script = "readlink /run/current-system; readlink -f /nix/var/nix/profiles/system; \
-                      cat /etc/greeting 2>/dev/null || echo none; readlink /run/diorama/lock || echo free";
+                      printf '%s\\n' \"$(cat /etc/greeting 2>/dev/null || echo none)\"; readlink /run/diorama/lock || echo free";
         HOSTS.iter().map(|(name, port)| self.ssh(*port, script).unwrap_or_else(|| panic!("{name}"))).collect()
     }
 
@@ -163,7 +168,7 @@ fn words(out: &Output) -> String {
 #[ignore = "boots three hosts; tests/run does it"]
 fn three_hosts_are_changed_together_or_not_at_all() {
     let w = World::new();
-    w.expect(0, &["up", "-d", "--wait", &example("production").display().to_string()]);
+    w.expect(0, &["up", "-d", "--wait", &w.home.path().join("hosts").display().to_string()]);
     let infra = w.infrastructure("true");
     let one = w.model("one", "one", "true");
 
