@@ -111,7 +111,7 @@ kill 'KILL', $out;
 my $marker = "/tmp/agent-test-$$";
 execute(12, 0, 1 << 20, [], 'sh', '-c', "(sleep 0.3; echo a; echo b >&2; echo c; echo lives > $marker) &");
 is((collect(12))[2], '0:0', 'one that still has something to say neither');
-for (1 .. 500) { last if -s $marker; select undef, undef, undef, 0.02; }
+for (1 .. 1500) { last if -s $marker; select undef, undef, undef, 0.02; }
 ok(-s $marker, 'and it does not die of saying it');
 unlink $marker;
 
@@ -119,7 +119,7 @@ execute(10, 0, 1 << 20, [], 'sh', '-c', 'echo $$; exec sleep 60');
 my $sleeper = (frame())[2];
 put(1, 0, $nonce);
 is((frame())[0], 2, 'SYNC answers again');
-for (1 .. 200) { last if !kill 0, $sleeper; select undef, undef, undef, 0.02; }
+for (1 .. 1500) { last if !kill 0, $sleeper; select undef, undef, undef, 0.02; }
 ok(!kill(0, $sleeper), 'and ends what was running');
 
 # Half a frame, then a host that begins anew.
