@@ -247,7 +247,7 @@ sub start {
         TERM  => $flags & 1 ? 'xterm-256color' : 'dumb',
         $flags & 1 ? () : (PAGER => 'cat', SYSTEMD_PAGER => 'cat'),
         # Where the machine's display is, when it has one; and what every service of the machine has.
-        map { exists $ENV{$_} ? ($_ => $ENV{$_}) : () } qw(DISPLAY XAUTHORITY), split ' ', $ENV{DIORAMA_PASS} // '',
+        map { exists $ENV{$_} ? ($_ => $ENV{$_}) : () } qw(DISPLAY XAUTHORITY), split(' ', $ENV{DIORAMA_PASS} // ''),
         # A system of another kind has its programs in other places.
         defined $token ? map { $_ => $ENV{$_} } grep { !/^(?:TERM|PAGER|PS1)$/ } keys %ENV : (),
     );
