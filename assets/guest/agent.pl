@@ -313,7 +313,7 @@ sub spawn {
     pipe my $error_read, my $error_write or die "pipe: $!\n";
     my $pid = fork // die "fork: $!\n";
     if (!$pid) {
-        $SIG{$_} = 'DEFAULT' for qw(PIPE CHLD);
+        $SIG{$_} = 'DEFAULT' for qw(PIPE CHLD HUP INT QUIT TERM);
         close $error_read;
         syscall SYS_SETSID;
         eval {
