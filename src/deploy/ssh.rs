@@ -302,7 +302,7 @@ impl Link {
 /// Finds the address under which a host answers, and that it is who it should be.
 ///
 /// # Errors
-/// As [`Link::open`].
+/// When no address answers, or the host is not who it should be.
 pub async fn reach(target: &Target, settings: &Arc<Settings>) -> Result<String, ConnectError> {
     Ok(Link::open(target, settings).await?.address.clone())
 }

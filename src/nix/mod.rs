@@ -145,7 +145,7 @@ pub struct Options {
     pub show_trace: bool,
     /// Take the newest packages instead of those in the lock.
     pub update: bool,
-    /// The infrastructure model, for [`Evaluator::deployment`].
+    /// The infrastructure model, for [`Evaluator::production`].
     pub infrastructure: Option<PathBuf>,
     /// Instrument the packages that the model marks for coverage.
     pub coverage: bool,

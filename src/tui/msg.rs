@@ -106,7 +106,7 @@ pub enum Req {
     StopJob(Job),
     /// Run this program with these arguments in a terminal of this machine's own.
     Terminal {
-        /// The stream that stands for it, [`super::tile::LOCAL`] or above.
+        /// The stream that stands for it, `LOCAL` of the tiles or above.
         stream: u32,
         /// The arguments.
         args: Vec<String>,
