@@ -116,15 +116,17 @@ impl Lines {
                 self.buffer.clear();
                 return Ok(());
             };
-            let mark = command.mark.len();
-            let Some(at) = find(&self.buffer, &command.mark) else {
-                let rest = (1..mark).rev().find(|n| self.buffer.ends_with(&command.mark[..*n])).unwrap_or(0);
+            let (seed, mark) = (self.seed.as_bytes(), command.mark.len());
+            let Some(at) = find(&self.buffer, seed) else {
+                let rest = (1..seed.len()).rev().find(|n| self.buffer.ends_with(&seed[..*n])).unwrap_or(0);
                 let output = self.buffer.len() - rest;
                 command.output(Stream::Stdout, self.buffer.drain(..output).collect(), events);
                 return Ok(());
             };
             command.output(Stream::Stdout, self.buffer.drain(..at).collect(), events);
             let Some(&kind) = self.buffer.get(mark) else { return Ok(()) };
+            // Whoever took input for a command that was ended may say so late.
+            let is_late = !self.buffer.starts_with(&command.mark);
             let line = match kind {
                 b's' | b'a' | b'w' => Vec::new(),
                 _ => match self.buffer[mark + 1..].iter().position(|b| *b == b'\n') {
@@ -135,6 +137,9 @@ impl Lines {
             };
             let newline = usize::from(!matches!(kind, b's' | b'a' | b'w'));
             self.buffer.drain(..mark + 1 + line.len() + newline);
+            if is_late {
+                continue;
+            }
             let number = || std::str::from_utf8(&line).ok().and_then(|text| text.trim().parse::<u32>().ok());
             match kind {
                 b's' => command.began = true,
