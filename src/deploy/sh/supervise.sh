@@ -156,10 +156,11 @@ find /run/diorama -mindepth 1 -maxdepth 1 -type d -mmin +1440 -exec rm -rf {} + 
 # The old system is held until the end, whatever the profile says.
 mkdir -p "/nix/var/nix/gcroots/diorama/$token"
 ln -sfn "$old" "/nix/var/nix/gcroots/diorama/$token/old-system"
+# Open before anybody is told: what is written into a pipe that nobody holds is lost.
+exec 3<>"$dir/in"
 enter locked
 say locked "$old"
 
-exec 3<>"$dir/in"
 (while sleep 2; do echo tick; done >&3 2>/dev/null) &
 idle=0 activation='' nonce='' stop=''
 while read -r order word <&3; do
