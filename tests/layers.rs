@@ -11,7 +11,8 @@ const MAY_USE: [(&str, &[&str]); 12] = [
     ("switch", &[]),
     ("agent", &[]),
     ("console", &[]),
-    ("qemu", &["error", "model", "paths"]),
+    // The ports of a start script's bridge.
+    ("qemu", &["error", "model", "paths", "switch"]),
     ("apt", &["error"]),
     ("nix", &["apt", "assets", "error", "model", "paths"]),
     ("deploy", &["error", "model", "nix"]),
