@@ -11,8 +11,7 @@ const MAY_USE: [(&str, &[&str]); 12] = [
     ("switch", &[]),
     ("agent", &[]),
     ("console", &[]),
-    // The ports of a start script's bridge.
-    ("qemu", &["error", "model", "paths", "switch"]),
+    ("qemu", &["error", "model", "paths"]),
     ("apt", &["error"]),
     ("nix", &["apt", "assets", "error", "model", "paths"]),
     ("deploy", &["error", "model", "nix"]),

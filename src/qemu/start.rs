@@ -2,7 +2,7 @@
 //! the machine that it starts is found through its monitor.
 //!
 //! Such a script knows VDE plugs only. It is started with a bridge beside it
-//! ([`crate::switch::bridge`] says why), so that its interfaces have the same sockets as any other
+//! (the switch's `bridge` says why), so that its interfaces have the same sockets as any other
 //! machine's.
 //!
 //! Invariant: pure; what the script would read otherwise than it is meant is refused.
