@@ -47,6 +47,5 @@ fn ctrl_c_while_building_says_that_all_is_over_when_it_is() {
     assert!(!builds(), "the builder outlives the message: {ran:?}");
     assert_eq!(ran.status, 130, "{ran:?}");
     assert!(ran.stderr.contains("everything is shut down"), "{ran:?}");
-    assert!(ran.stdout.contains("a: building endless"), "{ran:?}");
     t.assert_clean();
 }
