@@ -102,6 +102,8 @@ fn a_prompt_beside_the_clone() {
     // ctrl-c is the guest's in its shell, and ends what is being done at the prompt.
     p.type_in("web.shell_interact()\n");
     p.wait_for("ctrl-] comes back");
+    // A shell that is just being started throws away what was typed before.
+    t.wait_for("the shell's prompt", || p.last_line().ends_with('#'));
     p.type_in("echo sh''ell\n");
     p.wait_for("shell\n");
     p.type_in("sleep 1000\n");
