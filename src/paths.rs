@@ -155,9 +155,13 @@ impl Paths {
     /// # Errors
     /// When it cannot be made, or when it is not ours alone.
     pub fn make_session(&self, network: &str) -> Result<PathBuf, PathError> {
-        make_private(&self.runtime)?;
         let dir = self.session(network);
-        make_private(&dir)?;
+        make_private(&self.runtime)?;
+        if make_private(&dir).is_err() {
+            // Another session has just ended as the last one, and took the directory of all with it.
+            make_private(&self.runtime)?;
+            make_private(&dir)?;
+        }
         Ok(dir)
     }
 }

@@ -146,12 +146,21 @@ pub(super) async fn take_over(files: SessionFiles, lock: Lock) -> Result<Option<
     Driver::taken_over(context, lock, state, processes).map(Some)
 }
 
-/// Removes a session's runtime directory.
+/// Removes a session's runtime directory, and with the last session the directory of all that was made for them
+/// among the temporary files.
 pub(super) fn remove(files: &SessionFiles, lock: Lock) -> Result<()> {
     let result = match fs::remove_dir_all(&files.dir) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e).doing(files.dir.display()),
         _ => Ok(()),
     };
+    let all = files
+        .dir
+        .parent()
+        .filter(|p| p.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b"diorama-")));
+    if let Some(all) = all {
+        // It stays while anything else is in it; whoever needs it makes it anew.
+        let _ = fs::remove_dir(all);
+    }
     drop(lock);
     result
 }
