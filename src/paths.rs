@@ -196,7 +196,7 @@ impl NodePaths {
     }
     /// The plug of a network interface.
     pub fn port(&self, interface: &str) -> PathBuf {
-        self.run.join(format!("{interface}.sock"))
+        self.run.join(format!("{interface}.port"))
     }
     /// Who runs: QEMU's process, the shell that waits for it, and when they started.
     pub fn pid(&self) -> PathBuf {

@@ -14,6 +14,7 @@ use std::process::{Command, Output};
 use super::lock::{Lock, Package, normal};
 use super::parse::{self, Mirror};
 use crate::error::{Error, Result, ResultExt, nearest};
+use crate::files;
 
 /// Packages that only serve maintainer scripts and building an initial ramdisk of Debian's.
 const STAND_INS: [&str; 12] = [
@@ -82,13 +83,7 @@ pub fn write_names(path: &Path) -> Result<()> {
     if fs::read_to_string(path).is_ok_and(|old| old == json) {
         return Ok(());
     }
-    let doing = || format!("writing {}", path.display());
-    if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory).doing(doing())?;
-    }
-    let new = path.with_extension(format!("{}.new", std::process::id()));
-    fs::write(&new, json).doing(doing())?;
-    fs::rename(&new, path).doing(doing())
+    files::replace(path, json.as_bytes(), 0o644).doing(format!("writing {}", path.display()))
 }
 
 fn names() -> Result<Vec<String>> {

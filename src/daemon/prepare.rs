@@ -2,16 +2,15 @@
 //!
 //! Invariant: cancelling the token ends every process that was started; the task ends after them.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::driver::{Events, Msg};
-use super::{Context, checks, log, saving};
+use super::{Context, checks, log};
 use crate::error::{Error, Result, ResultExt};
+use crate::files;
 use crate::model::Manifest;
 use crate::nix::{self, Evaluator, NixError, Options, Progress};
 use crate::proto::{Level, NodeState};
@@ -91,8 +90,7 @@ fn write_run_scripts(
         let paths = context.paths.node(&context.options.session, name);
         let text = run_script(&config, &paths, found.choice.accel, &found.qemu);
         let path = paths.run_script();
-        saving::write_atomically(&path, text.as_bytes())?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).doing(path.display())?;
+        files::replace(&path, text.as_bytes(), 0o755).doing(path.display())?;
     }
     Ok(())
 }

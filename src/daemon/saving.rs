@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, ResultExt};
+use crate::files;
 use crate::proto::StartOptions;
 use crate::session::{SAVED_VERSION, Saved};
 
@@ -25,22 +24,7 @@ pub(super) struct SessionFile {
 
 /// Writes the file.
 pub(super) fn write(path: &Path, file: &SessionFile) -> Result<()> {
-    write_atomically(path, &serde_json::to_vec(file)?)
-}
-
-/// Replaces a file's content so that a reader sees the old one or the new one.
-pub(super) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let new = path.with_extension("new");
-    let mut out = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&new)
-        .doing(new.display())?;
-    out.write_all(bytes).doing(new.display())?;
-    drop(out);
-    fs::rename(&new, path).doing(path.display())
+    files::replace(path, &serde_json::to_vec(file)?, 0o600).doing(path.display())
 }
 
 /// Reads the file; none when there is none.
@@ -64,7 +48,7 @@ pub(super) fn read(path: &Path) -> Result<Option<SessionFile>> {
 
 /// Keeps how long boots took: milliseconds by node.
 pub(super) fn write_boots(path: &Path, boots: &BTreeMap<String, u64>) -> Result<()> {
-    write_atomically(path, &serde_json::to_vec(boots)?)
+    files::replace(path, &serde_json::to_vec(boots)?, 0o600).doing(path.display())
 }
 
 /// How long boots took in earlier sessions. A guess for a bar: what cannot be read is unknown.

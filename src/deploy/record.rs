@@ -8,8 +8,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::model::Deployment;
 use super::step::Outcome;
 use crate::error::{Error, Result, ResultExt};
+use crate::files;
 
 /// One deployment of a network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -109,22 +108,9 @@ impl Records {
     /// # Errors
     /// When it cannot be written, or there is one of that number already.
     pub fn write(&self, generation: &Generation) -> Result<()> {
-        fs::create_dir_all(&self.dir).doing(self.dir.display())?;
         let file = self.dir.join(format!("{}.json", generation.number));
-        let new = self.dir.join(format!(".{}.{}", generation.number, std::process::id()));
         let text = serde_json::to_string_pretty(generation)?;
-        let mut out = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&new)
-            .doing(new.display())?;
-        out.write_all(text.as_bytes()).and_then(|()| out.sync_all()).doing(new.display())?;
-        // A link, unlike a rename, never replaces what somebody else has written.
-        let linked = fs::hard_link(&new, &file).doing(file.display());
-        fs::remove_file(&new).doing(new.display())?;
-        linked
+        files::create(&file, text.as_bytes(), 0o600).doing(file.display())
     }
 
     /// The link that keeps a node's system of a generation.

@@ -15,8 +15,10 @@
 
 mod check;
 mod environment;
+mod error;
 mod failure;
 mod log;
+mod packages;
 mod progress;
 mod realise;
 mod run;
@@ -30,105 +32,16 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use crate::apt;
-use crate::model::{self, Manifest, Problem};
+use crate::files;
+use crate::model::{self, Manifest};
 use crate::paths::Paths;
 
 pub use check::files as check_files;
 pub use environment::{BUILD_GROUP, Store, build_users};
+pub use error::NixError;
 pub use log::{LogEvent, Message, plain};
+pub use packages::lock_path;
 pub use progress::{Level, Progress, Tally};
-
-/// Why a model could not be made into machines.
-#[derive(Debug, thiserror::Error)]
-pub enum NixError {
-    /// One of Nix's programs is not there.
-    #[error("{program} was not found; it is in the package nix-bin (`diorama setup` installs it)")]
-    Missing {
-        /// The program.
-        program: &'static str,
-    },
-    /// The model is wrong.
-    #[error("{}: {cause}", model.display())]
-    Model {
-        /// The model.
-        model: PathBuf,
-        /// What is wrong, where, and what may have been meant.
-        cause: String,
-        /// Where everything that Nix said is kept.
-        log: Option<PathBuf>,
-    },
-    /// A build failed.
-    #[error("{cause}")]
-    Build {
-        /// What failed, with its last lines.
-        cause: String,
-        /// Where everything that Nix said is kept.
-        log: Option<PathBuf>,
-    },
-    /// A manifest is wrong; all problems.
-    #[error("{}", problems(model, list))]
-    Manifest {
-        /// The manifest.
-        model: PathBuf,
-        /// What is wrong with it.
-        list: Vec<Problem>,
-    },
-    /// Packages could not be resolved.
-    #[error("{0}")]
-    Packages(crate::error::Error),
-    /// Nix cannot build here.
-    #[error("Nix cannot build: {0}")]
-    Obstacle(String),
-    /// A file could not be read or written.
-    #[error("{doing}: {source}")]
-    Io {
-        /// What was being done.
-        doing: String,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The person does not want it any more.
-    #[error("interrupted")]
-    Cancelled,
-}
-
-impl NixError {
-    pub(crate) fn io(doing: impl Into<String>, source: io::Error) -> Self {
-        Self::Io { doing: doing.into(), source }
-    }
-}
-
-impl From<NixError> for crate::error::Error {
-    fn from(e: NixError) -> Self {
-        match e {
-            NixError::Cancelled => Self::interrupted(),
-            NixError::Packages(e) => e,
-            NixError::Model { log: Some(ref log), .. } | NixError::Build { log: Some(ref log), .. } => {
-                Self::new(e.to_string()).hint(format!("everything that Nix said is in {}", log.display()))
-            }
-            NixError::Io { ref source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                Self::new(e.to_string())
-                    .hint("the file system is full: make space, or choose another directory with --state-dir")
-            }
-            e => Self::new(e.to_string()),
-        }
-    }
-}
-
-fn problems(model: &Path, list: &[Problem]) -> String {
-    let mut out = format!("{}: ", model.display());
-    match list {
-        [one] => out.push_str(&one.to_string()),
-        many => {
-            out.push_str(&format!("{} problems", many.len()));
-            for p in many {
-                out.push_str(&format!("\n  {p}"));
-            }
-        }
-    }
-    out
-}
 
 /// What an [`Evaluator`] needs to know.
 #[derive(Debug, Clone)]
@@ -433,72 +346,6 @@ impl Evaluator {
         }
     }
 
-    /// The `mirrors` argument: what apt's sources offer. Asking apt takes longer than evaluating, so
-    /// the answer is kept until its sources or lists change.
-    async fn mirrors(&self) -> Result<String, NixError> {
-        let cache = self.options.paths.cache.clone();
-        blocking(move || {
-            let names = cache.join("package-names.json");
-            let file = cache.join("mirrors.nix");
-            let stamp = format!("# {}\n", apt_stamp());
-            if let Ok(text) = fs::read_to_string(&file)
-                && let Some(kept) = text.strip_prefix(&stamp)
-                && names.is_file()
-            {
-                return Ok(kept.to_owned());
-            }
-            let mirrors = apt::mirrors().map_err(NixError::Packages)?;
-            apt::write_names(&names).map_err(NixError::Packages)?;
-            let text = apt::nix_argument(&mirrors, Some(&names));
-            write_atomically(&file, &format!("{stamp}{text}"), 0o600)?;
-            Ok(text)
-        })
-        .await
-    }
-
-    async fn resolve(
-        &self,
-        sets: Vec<Vec<String>>,
-        lock: &Path,
-        update: bool,
-        progress: &mut (dyn FnMut(Progress) + Send),
-        cancel: &CancellationToken,
-    ) -> Result<(), NixError> {
-        let packages = sets.iter().flatten().collect::<std::collections::BTreeSet<_>>().len();
-        progress(Progress::Resolving { packages });
-        let path = lock.to_path_buf();
-        let work = blocking(move || {
-            let previous = match fs::read_to_string(&path) {
-                Ok(text) => Some(apt::Lock::parse(&text).map_err(|e| {
-                    let e = crate::error::Error::new(e.to_string());
-                    NixError::Packages(e.context(path.display()))
-                })?),
-                Err(e) if e.kind() == io::ErrorKind::NotFound => None,
-                Err(e) => return Err(NixError::io(format!("reading {}", path.display()), e)),
-            };
-            let mut sets = sets;
-            if update && let Some(previous) = &previous {
-                sets.extend(previous.sets.iter().map(|s| s.roots.clone()));
-            }
-            let (new, changes) =
-                apt::resolve(&sets, previous.as_ref(), update).map_err(NixError::Packages)?;
-            write_atomically(&path, &new.print(), 0o644)?;
-            Ok(format!(
-                "{} names {} packages now, {} MB of them new",
-                path.display(),
-                new.packages.len(),
-                changes.new_bytes / 1_000_000
-            ))
-        });
-        tokio::select! {
-            said = work => {
-                progress(Progress::Message { level: Level::Info, text: said? });
-                Ok(())
-            }
-            () = cancel.cancelled() => Err(NixError::Cancelled),
-        }
-    }
-
     /// Where everything is kept that Nix says about a model.
     fn log_path(&self, model: &Path) -> PathBuf {
         let stem =
@@ -526,11 +373,6 @@ fn read_manifest(path: &Path) -> Result<Evaluation, NixError> {
     })
 }
 
-/// The lock file of a model: `NAME.lock.json` beside it.
-pub fn lock_path(model: &Path) -> PathBuf {
-    model.with_extension("lock.json")
-}
-
 fn report(progress: &mut (dyn FnMut(Progress) + Send), m: &Message) {
     let level = match m.level {
         0 => Level::Info,
@@ -542,23 +384,6 @@ fn report(progress: &mut (dyn FnMut(Progress) + Send), m: &Message) {
     if !m.text.contains("specified in 'build-users-group' does not exist") && !m.text.trim().is_empty() {
         progress(Progress::Message { level, text: m.text.trim_end().to_owned() });
     }
-}
-
-/// When apt's sources and lists were last changed, and which they are.
-fn apt_stamp() -> String {
-    use std::os::unix::fs::MetadataExt;
-    let mut out = String::new();
-    for dir in ["/etc/apt", "/etc/apt/sources.list.d", "/etc/apt/apt.conf.d", "/var/lib/apt/lists"] {
-        for path in [Path::new(dir), &Path::new(dir).join("sources.list")] {
-            if let Ok(m) = fs::metadata(path) {
-                out.push_str(&format!("{}:{}.{} ", path.display(), m.mtime(), m.mtime_nsec()));
-            }
-        }
-    }
-    if let Some(config) = std::env::var_os("APT_CONFIG") {
-        out.push_str(&config.to_string_lossy().replace('\n', " "));
-    }
-    out
 }
 
 fn hash(text: &std::ffi::OsStr) -> String {
@@ -573,29 +398,9 @@ async fn blocking<T: Send + 'static>(
         .unwrap_or_else(|e| Err(NixError::io("a task of the program", io::Error::other(e))))
 }
 
-/// Writes a file so that it is there whole, or as it was before.
-fn write_atomically(path: &Path, text: &str, mode: u32) -> Result<(), NixError> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let doing = |e| NixError::io(format!("writing {}", path.display()), e);
-    if let Some(dir) = path.parent() {
-        fs::create_dir_all(dir).map_err(doing)?;
-    }
-    let mut new = path.as_os_str().to_owned();
-    new.push(format!(".{}.new", std::process::id()));
-    let new = PathBuf::from(new);
-    let written = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(mode)
-        .open(&new)
-        .and_then(|mut f| f.write_all(text.as_bytes()).and_then(|()| f.sync_all()))
-        .and_then(|()| fs::rename(&new, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&new);
-    }
-    written.map_err(doing)
+fn replace(path: &Path, text: &str, mode: u32) -> Result<(), NixError> {
+    files::replace(path, text.as_bytes(), mode)
+        .map_err(|e| NixError::io(format!("writing {}", path.display()), e))
 }
 
 #[cfg(test)]

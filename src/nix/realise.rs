@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::log::LogEvent;
 use super::progress::{Level, Progress, Tally};
-use super::{Evaluation, Evaluator, NixError, Production, check, failure, run, write_atomically};
+use super::{Evaluation, Evaluator, NixError, Production, check, failure, replace, run};
 
 /// Builds and downloads at once: most of them wait for the network or for one file.
 const JOBS: usize = 8;
@@ -172,7 +172,7 @@ impl Evaluator {
         let record = Record { store, derivations, outputs };
         let text = serde_json::to_string_pretty(&record)
             .map_err(|e| NixError::io("writing what was built", e.into()))?;
-        write_atomically(&record_file, &text, 0o644)?;
+        replace(&record_file, &text, 0o644)?;
         tally.finish().into_iter().for_each(&mut *progress);
         Ok(())
     }

@@ -29,17 +29,6 @@ async fn a_manifest_needs_no_nix_and_its_lies_are_found() {
 }
 
 #[test]
-fn a_file_is_written_whole_or_not_at_all() {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("sub/lock.json");
-    write_atomically(&file, "one", 0o600).unwrap();
-    write_atomically(&file, "two", 0o600).unwrap();
-    assert_eq!(fs::read_to_string(&file).unwrap(), "two");
-    assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 1);
-    assert!(write_atomically(&file.join("below-a-file"), "x", 0o600).is_err());
-}
-
-#[test]
 fn the_lock_lies_beside_the_model() {
     assert_eq!(lock_path(Path::new("/m/network.nix")), Path::new("/m/network.lock.json"));
 }

@@ -87,7 +87,7 @@ impl SocketPaths {
 
     /// The plug of a network interface.
     pub fn port(&self, interface: &str) -> PathBuf {
-        self.ports.join(format!("{interface}.sock"))
+        self.ports.join(format!("{interface}.port"))
     }
 }
 

@@ -12,6 +12,7 @@ use super::command::{self, Line, NodeConfig};
 use super::features::{Accel, Qemu};
 use crate::model::{Boot, Interface};
 use crate::paths::NodePaths;
+use crate::shell::quote;
 
 /// The script that boots a node by hand, the serial console on the terminal.
 pub fn run_script(config: &NodeConfig<'_>, paths: &NodePaths, accel: Accel, qemu: &Qemu) -> String {
@@ -39,9 +40,9 @@ pub fn run_script(config: &NodeConfig<'_>, paths: &NodePaths, accel: Accel, qemu
              TMPDIR={} USE_TMPDIR=1 SHARED_DIR={}/shared\n\
              export NIX_DISK_IMAGE TMPDIR USE_TMPDIR SHARED_DIR\n\
              mkdir -p \"$SHARED_DIR\"",
-            quoted(&state_disk.to_string_lossy()),
-            quoted(&script_state.to_string_lossy()),
-            quoted(&script_state.to_string_lossy())
+            quote(&state_disk.to_string_lossy()),
+            quote(&script_state.to_string_lossy()),
+            quote(&script_state.to_string_lossy())
         );
         for vlan in super::start::vlans(config) {
             let _ = writeln!(
@@ -49,14 +50,14 @@ pub fn run_script(config: &NodeConfig<'_>, paths: &NodePaths, accel: Accel, qemu
                 ": \"${{QEMU_VDE_SOCKET_{vlan}:?set it to the directory of a switch for VLAN {vlan}, as vde_switch -s DIR makes}}\""
             );
         }
-        let _ = writeln!(out, "exec {} \"$@\"", quoted(&script.to_string_lossy()));
+        let _ = writeln!(out, "exec {} \"$@\"", quote(&script.to_string_lossy()));
         return out;
     }
-    let _ = writeln!(out, "QEMU=${{QEMU:-{}}}", quoted(&qemu.program.to_string_lossy()));
+    let _ = writeln!(out, "QEMU=${{QEMU:-{}}}", quote(&qemu.program.to_string_lossy()));
     if let Some(disk) = &node.state_disk {
         let base = match &node.boot {
             Boot::Disk { image, format } => {
-                format!("-F {format} -b {} ", quoted(&image.to_string_lossy()))
+                format!("-F {format} -b {} ", quote(&image.to_string_lossy()))
             }
             Boot::Direct { .. } | Boot::Script { .. } => String::new(),
         };
@@ -65,7 +66,7 @@ pub fn run_script(config: &NodeConfig<'_>, paths: &NodePaths, accel: Accel, qemu
             "DISK=${{DISK:-{}}}\n\n\
              # The disk that keeps the machine's state is made when it is not there.\n\
              [ -e \"$DISK\" ] || qemu-img create -q -f qcow2 {}\"$DISK\" {}M",
-            quoted(&state_disk.to_string_lossy()),
+            quote(&state_disk.to_string_lossy()),
             base,
             disk.size
         );
@@ -111,7 +112,7 @@ impl Body {
 
     /// Adds one option.
     fn words(&mut self, words: &[OsString]) {
-        let text: Vec<_> = words.iter().map(|w| quoted(&w.to_string_lossy())).collect();
+        let text: Vec<_> = words.iter().map(|w| quote(&w.to_string_lossy())).collect();
         self.raw(&text.join(" "));
     }
 
@@ -148,7 +149,7 @@ impl Body {
             command::machine(&mut line, config, accel, &qemu.features);
             let from = line.words.iter().position(|w| w == "-accel").unwrap_or(0);
             let text: Vec<_> =
-                line.words[from..from + 4].iter().map(|w| quoted(&w.to_string_lossy())).collect();
+                line.words[from..from + 4].iter().map(|w| quote(&w.to_string_lossy())).collect();
             let _ = writeln!(self.out, "  {name}) set -- \"$@\" {} ;;", text.join(" "));
         }
         self.out.push_str("esac\n\n");
@@ -200,7 +201,7 @@ impl Body {
                     if forwards.is_empty() {
                         self.words(&line.words[..2]);
                     } else {
-                        let _ = writeln!(self.out, "forwards={}", quoted(&forwards));
+                        let _ = writeln!(self.out, "forwards={}", quote(&forwards));
                         self.out.push_str("[ \"${FORWARDS:-}\" != none ] || forwards=\n");
                         self.raw(&format!("-netdev \"{netdev}$forwards\""));
                     }
@@ -232,15 +233,6 @@ impl Body {
 fn multicast_port(network: &str, vlan: u16) -> u16 {
     let digest = Sha256::digest(format!("{network} {vlan}"));
     20_000 + u16::from_be_bytes([digest[0], digest[1]]) % 10_000
-}
-
-/// A word as the shell reads it.
-fn quoted(word: &str) -> String {
-    let safe = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+@%".contains(c);
-    if !word.is_empty() && word.chars().all(safe) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]

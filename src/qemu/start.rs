@@ -226,7 +226,7 @@ mod tests {
         let words = script_words(&config, &paths("/r"), Path::new("/bin/d"), Path::new("/s"));
         assert_eq!(
             words[2..],
-            ["/bin/d", "/r/bridge.lock", "/s", "/r/vde2=/r/eth1.sock", "/r/vde7=/r/eth2.sock"]
+            ["/bin/d", "/r/bridge.lock", "/s", "/r/vde2=/r/eth1.port", "/r/vde7=/r/eth2.port"]
         );
         let refused = script_environment(&config, &paths("/a b"), Accel::Tcg).unwrap_err().to_string();
         assert!(refused.contains("/a b/qmp.sock"), "{refused}");

@@ -8,6 +8,7 @@
 use super::event::{Effect, Ticket};
 use super::state::State;
 use crate::proto::{Level, Phase, Response, SubtestView, TestState, TestTold, TestsView};
+use crate::shell::quote;
 
 /// Subtests that are kept.
 const MOST: usize = 500;
@@ -156,7 +157,7 @@ pub(super) fn run(state: &mut State, now: u64, ticket: Ticket, patterns: Vec<Str
             state.suite.runner = true;
             // What an earlier run came to is no longer true.
             (state.suite.view.state, state.suite.view.message) = (TestState::Waiting, None);
-            let cli: String = patterns.iter().map(|p| format!(" -k '{p}'")).collect();
+            let cli: String = patterns.iter().map(|p| format!(" -k {}", quote(p))).collect();
             state.note(
                 now,
                 Level::Info,
