@@ -31,7 +31,10 @@ replace_link("$tree", "$etc/static");
 for my $path (@files) {
     parents($path);
     if (my $mode = $mode{$path}) { copy($path, @$mode); }
-    elsif ((readlink("$etc/$path") // '') ne "/etc/static/$path") { replace_link("/etc/static/$path", "$etc/$path"); }
+    else {
+        my $to = link_of($path);
+        replace_link($to, "$etc/$path") if (readlink("$etc/$path") // '') ne $to;
+    }
 }
 for my $path (sort { $b cmp $a } grep { !exists $now{$_} } keys %old) {
     # A parent that became one link holds nothing of its own any more.
@@ -40,6 +43,13 @@ for my $path (sort { $b cmp $a } grep { !exists $now{$_} } keys %old) {
     while ($path =~ s{/[^/]+$}{}) { rmdir "$etc/$path" or last; }
 }
 write_record(\%now);
+
+# A package's own relative link, such as ../usr/lib/os-release, leads somewhere from /etc and nowhere from the store.
+sub link_of {
+    my ($path) = @_;
+    my $to = readlink("$tree/$path") // '';
+    return length $to && $to !~ m{^/} ? $to : "/etc/static/$path";
+}
 
 # The leaves below a directory of the tree.
 sub collect {

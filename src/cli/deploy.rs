@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -21,6 +21,7 @@ use crate::deploy::step::{self, Goal, Phase, Strategy, exit_status};
 use crate::deploy::{self, Deploy, Generation, Happening, Options, Records, print_plan, select};
 use crate::error::{Error, Result, ResultExt};
 use crate::nix::Store;
+use crate::paths::Paths;
 
 const EXAMPLES: &str = "\
 Everything is copied before anything is activated, and nothing is kept before everything is active,
@@ -52,7 +53,7 @@ pub struct Args {
     model: ModelArgs,
     #[command(flatten)]
     how: HowArgs,
-    /// Run the model's test script in a clone first.
+    /// Run the model's test script in a clone first, and the hosts' health checks after it.
     #[arg(long)]
     test_first: bool,
 }
@@ -113,34 +114,57 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
     let built = production::build(&args.model, global, args.how.json, &cancel).await?;
     production::check_writable(false, Some(&built.model))?;
     if args.test_first {
-        test_first(&built.model, args.model.nixpkgs.as_deref()).await?;
+        rehearse(&common::paths(global)?, &built.deployment, &built.model, args.model.nixpkgs.as_deref())
+            .await?;
     }
-    let wanted =
-        Wanted { deployment: built.deployment, model: built.model.display().to_string(), store: built.store };
+    let wanted = Wanted {
+        deployment: built.deployment,
+        model: built.model.display().to_string(),
+        infrastructure: built.infrastructure.map(|file| file.display().to_string()),
+        // A deployment in JSON has no model that a clone could be made of.
+        rehearsal: (!args.test_first && built.model.extension().is_none_or(|e| e != "json"))
+            .then_some((built.model, args.model.nixpkgs)),
+        store: built.store,
+    };
     ship(wanted, &args.how, global).await
 }
 
-/// The model's own test, by this very program.
-async fn test_first(model: &Path, nixpkgs: Option<&str>) -> Result<()> {
+/// The model's own test and the hosts' health checks in a clone, by this very program.
+async fn rehearse(paths: &Paths, deployment: &Deployment, model: &Path, nixpkgs: Option<&str>) -> Result<()> {
     let program = std::env::current_exe().doing("this program's own file")?;
     let mut command = tokio::process::Command::new(program);
     command.arg("test").arg(model);
     if let Some(nixpkgs) = nixpkgs {
         command.args(["--nixpkgs", nixpkgs]);
     }
-    // What it prints belongs to people; standard output may be a stream of events.
-    command.stdout(std::io::stderr());
-    let status = command.status().await.doing("cannot run diorama test")?;
-    if status.success() {
-        return Ok(());
+    let state = paths.network_state(&deployment.network.name);
+    std::fs::create_dir_all(&state).doing(state.display())?;
+    let checks = state.join(format!("health-checks-{}.py", std::process::id()));
+    if let Some(script) = deploy::rehearse::script(deployment) {
+        std::fs::write(&checks, script).doing(checks.display())?;
+        command.arg("--then").arg(&checks);
     }
-    Err(Error::new("the model's test failed, so nothing was deployed"))
+    // What it prints belongs to people; standard output may be a stream of events.
+    command.stdin(std::process::Stdio::null()).stdout(std::io::stderr());
+    let status = command.status().await;
+    // There is none when no host has a check.
+    let _ = std::fs::remove_file(&checks);
+    match status.doing("cannot run diorama test")?.code() {
+        Some(0) => Ok(()),
+        Some(130) => Err(Error::interrupted()),
+        _ => {
+            Err(Error::new("the model's test or a health check failed in the clone, so nothing was deployed"))
+        }
+    }
 }
 
 /// What is to be deployed.
 pub(super) struct Wanted {
     pub deployment: Deployment,
     pub model: String,
+    pub infrastructure: Option<String>,
+    /// The model and its nixpkgs, when a clone can be asked first and was not.
+    pub rehearsal: Option<(PathBuf, Option<String>)>,
     pub store: Store,
 }
 
@@ -174,7 +198,12 @@ pub(super) async fn ship(wanted: Wanted, how: &HowArgs, global: &Global) -> Outc
         }
         return Ok(u8::from(skipped));
     }
-    confirm(&network, how)?;
+    while !confirm(&network, how, wanted.rehearsal.is_some())? {
+        if let Some((model, nixpkgs)) = &wanted.rehearsal {
+            rehearse(&paths, &wanted.deployment, model, nixpkgs.as_deref()).await?;
+            out::err("\nthe clone passed\n");
+        }
+    }
     let before = survey.systems();
     let deploy = Deploy {
         options: Options {
@@ -205,7 +234,7 @@ pub(super) async fn ship(wanted: Wanted, how: &HowArgs, global: &Global) -> Outc
     }
     let interrupted = interrupted.load(std::sync::atomic::Ordering::Relaxed);
     let status = exit_status(&outcomes, interrupted && teller.failing);
-    let number = record(&deploy, &records, &before, &outcomes, &wanted.model).await?;
+    let number = record(&deploy, &records, &before, &outcomes, (wanted.model, wanted.infrastructure)).await?;
     let seconds = began.elapsed().as_secs_f64();
     if how.json {
         line(&json!({
@@ -277,22 +306,28 @@ fn check(plan: &Plan, how: &HowArgs) -> Result<bool> {
     Ok(skipped)
 }
 
-/// Asks for the network's name.
-fn confirm(network: &str, how: &HowArgs) -> Result<()> {
+/// Asks for the network's name; false when a clone is to be asked first.
+fn confirm(network: &str, how: &HowArgs, can_rehearse: bool) -> Result<bool> {
     if how.yes {
-        return Ok(());
+        return Ok(true);
     }
     if how.json || !std::io::stdin().is_terminal() {
         return Err(Error::usage("nobody is there to confirm the deployment")
             .hint("--yes deploys without a question"));
     }
-    out::err(&format!("\ntype the network's name ({network}) to deploy: "));
+    let offer = if can_rehearse {
+        ",\nor test to run the model's test and the health checks in a clone first"
+    } else {
+        ""
+    };
+    out::err(&format!("\ntype the network's name ({network}) to deploy{offer}: "));
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).doing("reading the answer")?;
-    if line.trim() == network {
-        return Ok(());
+    match line.trim() {
+        name if name == network => Ok(true),
+        "test" if can_rehearse => Ok(false),
+        _ => Err(Error::new("not confirmed; nothing was changed")),
     }
-    Err(Error::new("not confirmed; nothing was changed"))
 }
 
 type Interrupted = std::sync::Arc<std::sync::atomic::AtomicBool>;
@@ -323,7 +358,7 @@ async fn record(
     records: &Records,
     before: &BTreeMap<String, String>,
     outcomes: &BTreeMap<String, step::Outcome>,
-    model: &str,
+    (model, infrastructure): (String, Option<String>),
 ) -> Result<Option<u64>> {
     let kept: Vec<&String> = outcomes
         .iter()
@@ -341,7 +376,8 @@ async fn record(
         number: deploy.options.number,
         time: production::now(),
         by: deploy.options.by.clone(),
-        model: model.to_owned(),
+        model,
+        infrastructure,
         deployment: deploy.deployment.clone(),
         outcomes: outcomes.clone(),
         systems,

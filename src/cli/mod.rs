@@ -53,6 +53,7 @@ mod status;
 mod terminal;
 mod test;
 mod up;
+mod verify;
 
 /// The exit statuses that every verb shares; shown by `diorama --help`.
 const EXIT_CODES: &str = "\
@@ -124,6 +125,7 @@ pub enum Verb {
     Diff(diff::Args),
     Rollback(rollback::Args),
     Status(status::Args),
+    Verify(verify::Args),
     Image(image::Args),
     Ssh(ssh::Args),
     Schema(schema::Args),
@@ -197,6 +199,7 @@ async fn run(cli: Cli) -> Outcome {
         Verb::Diff(args) => diff::run(&args, global).await,
         Verb::Rollback(args) => rollback::run(args, global).await,
         Verb::Status(args) => status::run(&args, global).await,
+        Verb::Verify(args) => verify::run(args, global).await,
         Verb::Image(args) => image::run(&args, global).await,
         Verb::Ssh(args) => ssh::run(&args, global).await,
         Verb::Schema(args) => schema::run(&args, global),

@@ -72,6 +72,8 @@ pub struct Built {
     pub deployment: Deployment,
     /// The model's file.
     pub model: PathBuf,
+    /// The infrastructure model, when there is one.
+    pub infrastructure: Option<PathBuf>,
     /// This machine's store.
     pub store: Store,
 }
@@ -87,7 +89,8 @@ pub async fn build(
     if let Some(file) = args.model.as_deref().filter(|m| m.extension().is_some_and(|e| e == "json")) {
         let text = std::fs::read_to_string(file).doing(file.display())?;
         let deployment = model::parse(&text).doing(file.display())?;
-        return Ok(Built { deployment, model: std::path::absolute(file)?, store: Store::find(&paths.data) });
+        let model = std::path::absolute(file)?;
+        return Ok(Built { deployment, model, infrastructure: None, store: Store::find(&paths.data) });
     }
     let (evaluator, model) = evaluator(args, global, None)?;
     let store = evaluator.store().clone();
@@ -97,7 +100,8 @@ pub async fn build(
         return Err(Error::new(format!("{} has no node to deploy", model.display())));
     }
     evaluator.realise_production(&production, &mut |p| eval::say(&p, quiet), cancel).await?;
-    Ok(Built { deployment, model, store })
+    let infrastructure = infrastructure(args, &model)?.and_then(|file| std::fs::canonicalize(file).ok());
+    Ok(Built { deployment, model, infrastructure, store })
 }
 
 /// What evaluates the model that the command line names, for production; the model's file with it. `image` is the
@@ -138,7 +142,7 @@ pub fn evaluator(args: &ModelArgs, global: &Global, image: Option<&str>) -> Resu
 }
 
 /// The infrastructure model: the one that is named, else the configured one, else the one beside the model.
-fn infrastructure(args: &ModelArgs, model: &Path) -> Result<Option<PathBuf>> {
+pub fn infrastructure(args: &ModelArgs, model: &Path) -> Result<Option<PathBuf>> {
     if args.infrastructure.is_some() {
         return Ok(args.infrastructure.clone());
     }

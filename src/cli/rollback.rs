@@ -64,5 +64,7 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
     }
     let store = Store::find(&paths.data);
     let model = format!("generation {number} ({})", generation.model);
-    deploy::ship(Wanted { deployment, model, store }, &args.how, global).await
+    let infrastructure = generation.infrastructure;
+    deploy::ship(Wanted { deployment, model, infrastructure, rehearsal: None, store }, &args.how, global)
+        .await
 }

@@ -55,6 +55,9 @@ pub struct Args {
     /// Run this script instead of the model's.
     #[arg(long, value_name = "FILE")]
     script: Option<PathBuf>,
+    /// Run this script after the other, in the same clone, as if it were its end.
+    #[arg(long, value_name = "FILE")]
+    then: Option<PathBuf>,
     /// Run only subtests with this in their names, whatever the case; may be repeated.
     #[arg(short = 'k', long = "only", value_name = "PATTERN")]
     patterns: Vec<String>,
@@ -184,6 +187,7 @@ fn own_script(args: &Args, place: &Place) -> Result<Option<String>> {
             && let Ok(text) = fs::read_to_string(path)
             && let Ok(manifest) = crate::model::parse(&text)
             && manifest.test_script.is_none()
+            && args.then.is_none()
         {
             return Err(no_script(path));
         }

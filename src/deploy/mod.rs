@@ -23,11 +23,13 @@ pub mod model;
 pub mod plan;
 pub mod probe;
 mod record;
+pub mod rehearse;
 mod render;
 pub mod select;
 mod ssh;
 mod status;
 pub mod step;
+pub mod verify;
 
 pub use closure::{Change, closure_diff};
 pub use drive::{Deploy, Happening, Options, Survey, keep, status, survey};

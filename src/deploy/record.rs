@@ -29,6 +29,9 @@ pub struct Generation {
     pub by: String,
     /// Where the model was.
     pub model: String,
+    /// Where the infrastructure model was, when there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub infrastructure: Option<String>,
     /// What was wanted.
     pub deployment: Deployment,
     /// What came of it, by host.
@@ -135,6 +138,7 @@ mod tests {
             time: 7,
             by: "a@b".into(),
             model: "/m.nix".into(),
+            infrastructure: None,
             deployment: network(&[("web", &[])]),
             outcomes: [("web".to_owned(), Outcome::Switched)].into(),
             systems: BTreeMap::new(),

@@ -48,6 +48,10 @@ is(through('a/b/c'), "deep\n", 'in directories too');
 is(mode("$etc/shadow"), '0640', 'a copy has its own permissions');
 ok(!-l "$etc/shadow", 'and is a file');
 
+symlink '../usr/lib/os-release', "$first-etc/os-release";
+is(activate($first), 0, 'a relative link of a package');
+is(readlink("$etc/os-release"), '../usr/lib/os-release', 'stays one, as it leads nowhere from the store');
+
 put("$etc/resolv.conf", "written by a service\n");
 my $second = make_system('hosts' => "two\n", 'a/b/d' => "other\n", 'dir' => "a file now\n", 'flat/y' => "a directory now\n",
     'shadow' => ["new\n", '0600'], 'resolv.conf' => ["r\n", '0644']);

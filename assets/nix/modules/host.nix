@@ -106,6 +106,7 @@ in
         { path = "etc"; source = host.etcOf trees (map (entry: { path = entry.target; source = "${entry.source}"; }) entries); }
         { path = "usr-trees"; source = build.writeText "usr-trees" (lib.concatMapStrings (tree: "${tree}\n") trees); }
         { path = "modes"; source = config.system.build.etcModes; }
+        { path = "packages"; source = config.system.build.packageList; }
         { path = "activate"; source = activate; }
         { path = "compose-usr"; source = script "compose-usr" ../../guest/host-compose-usr.sh; }
         { path = "kernel"; source = "${packages.unpacked.${config.system.build.kernelPackage}}/boot/vmlinuz-${kernelVersion}"; }

@@ -38,6 +38,7 @@ let
     { path = "activate"; source = config.system.build.activationScript; }
     { path = "modes"; source = config.system.build.etcModes; }
     { path = "kernel"; source = kernelVersion; }
+    { path = "packages"; source = config.system.build.packageList; }
   ] ++ lib.optional (built != [ ]) { path = "sw"; source = path; });
   # Where the kernel's modules are; the kernel itself stays out of the small closure.
   kernelVersion = "/usr/lib/modules/${lib.removePrefix "linux-image-" kernelPackage}";
@@ -100,6 +101,7 @@ in
         kernel = mkOption { type = types.package; description = "The kernel, as { outPath }; the file is `kernel` in it."; };
         initrd = mkOption { type = types.package; description = "The initial ramdisk; the file is `initrd` in it."; };
         packages = mkOption { type = types.listOf types.str; internal = true; description = "Names of all Debian packages that the machine has."; };
+        packageList = mkOption { type = types.package; internal = true; description = "The same with versions, a line each, for who compares machines."; };
         kernelPackage = mkOption { type = types.str; internal = true; description = "The Debian package that holds the kernel."; };
         images = mkOption { type = types.listOf types.unspecified; description = "Disk images attached to the machine, as { file; serial; }."; };
       };
@@ -124,6 +126,10 @@ in
         else if config.virtualisation.clone then toplevel // { inherit layers; }
         else config.system.build.host;
       packages = closure;
+      # Names alone: the packages themselves are in the images, not in the small closure.
+      packageList = build.writeText "packages" (lib.concatMapStrings
+        (name: "${packages.unpacked.${name}.name}\n")
+        closure + lib.concatMapStrings (tree: "${tree.name}\n") config.system.extraTrees);
       kernelPackage = kernelPackage;
 
       kernel = build.run "kernel" ../debian/builders/kernel.sh {

@@ -111,7 +111,7 @@ impl Many {
         };
         let evaluator = Evaluator::new(options);
         let quiet = self.args.quiet;
-        let needs_script = self.own.is_none();
+        let needs_script = self.own.is_none() && self.args.then.is_none();
         let work = async {
             let mut say = |p| eval::say(&p, quiet);
             let evaluation = evaluator.evaluate(&model, &mut say, &cancel).await?;

@@ -118,19 +118,25 @@ impl One {
             }
             Place::Clone(source) => {
                 let model = source.path().to_path_buf();
-                (self.launch(source, own.is_none()).await?, model)
+                (self.launch(source, own.is_none() && self.args.then.is_none()).await?, model)
             }
         };
         let manifest = client.manifest().await?;
         let tools = self.coverage_tools(&manifest)?;
-        let text = own.or_else(|| manifest.test_script.clone()).ok_or_else(|| no_script(&model))?;
+        let mut text = own.or_else(|| manifest.test_script.clone());
+        if let Some(then) = &self.args.then {
+            let last = fs::read_to_string(then).doing(then.display())?;
+            text = Some(format!("{}\n{last}", text.unwrap_or_default()));
+        }
+        let text = text.ok_or_else(|| no_script(&model))?;
         let file = self.out.join("testScript.py");
         fs::write(&file, &text).doing(file.display())?;
         let order = Order {
             socket: client.socket().to_path_buf(),
             out_dir: self.out.clone(),
             script: text,
-            script_file: self.args.script.clone().unwrap_or(file),
+            // What was put together is in no file but ours.
+            script_file: self.args.script.clone().filter(|_| self.args.then.is_none()).unwrap_or(file),
             patterns: self.args.patterns.clone(),
             keep_going: self.args.keep_going,
             command_timeout: self.args.command_timeout,
