@@ -63,6 +63,9 @@ pub enum PathError {
     },
 }
 
+/// The directory that the machines of a session share, in its state; no file of a node is named like it.
+pub const SHARED: &str = "shared";
+
 /// Where everything lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Paths {
@@ -221,6 +224,11 @@ impl NodePaths {
     /// What a start script made by NixOS keeps beside the state disk: further disks, shared files.
     pub fn script_state(&self) -> PathBuf {
         self.state.join(format!("{}.vm", self.name))
+    }
+    /// What the machines of a session and their tests share: a directory that start scripts give to
+    /// their guests (`SHARED_DIR`).
+    pub fn shared(&self) -> PathBuf {
+        self.state.join(SHARED)
     }
     /// The script that boots the machine by hand.
     pub fn run_script(&self) -> PathBuf {

@@ -69,8 +69,10 @@ mkdir -p "$directory"
 for user in "$directory"/u[0-9]*; do
   if [ -d "$user/build" ]; then counters+=("${user##*/}/build"); fi
 done
+# A directory with nothing to take from it is an error to tar.
+if [ "${#counters[@]}" -gt 0 ]; then counters=(-C "$directory" "${counters[@]}"); fi
 tar -cf - --format=gnu --ignore-failed-read --transform='s,^u\([0-9]*\)/build,gcov/u\1/build,' \
-  -C "$work" problems lcov sources -C "$directory" "${counters[@]}"
+  -C "$work" problems lcov sources "${counters[@]}"
 status=$?
 # A program that still runs may have written a file meanwhile, which tar only remarks on.
 [ "$status" -le 1 ]

@@ -1,11 +1,13 @@
 //! `diorama node`: the power and run state of machines.
 
+use std::path::PathBuf;
+
 use clap::ValueEnum;
 
 use clap_complete::engine::ArgValueCandidates;
 
 use super::{Global, Outcome, candidates, common, out};
-use crate::error::Error;
+use crate::error::{Error, ResultExt};
 use crate::proto::{Action, NodeState, NodeVerb, Phase};
 
 const EXAMPLES: &str = "\
@@ -17,9 +19,12 @@ Examples:
   diorama node start db
   diorama node restart web db      both at once
   diorama node pause web           freeze its CPUs; the network sees a machine that does not answer
-  diorama node resume web";
+  diorama node resume web
+  diorama node add guest --script ./run-guest-vm --vlan 1
+                                   a machine that the model does not name joins; start it next
+  diorama node remove guest        and leaves, once it is off";
 
-/// Start, stop, restart, pause, resume, crash or reset machines.
+/// Start, stop, restart, pause, resume, crash or reset machines; add others.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -29,42 +34,62 @@ pub struct Args {
     #[arg(required = true, value_name = "NODE")]
     #[arg(add = ArgValueCandidates::new(candidates::nodes))]
     nodes: Vec<String>,
+    /// The program that starts the QEMU of a machine that is added, in the shape of NixOS's.
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::ExecutablePath)]
+    script: Option<PathBuf>,
+    /// A VLAN that its script plugs into; repeat it for each, in the order of the plugs.
+    #[arg(long = "vlan", value_name = "NUMBER")]
+    vlans: Vec<u16>,
     /// Return as soon as the order is given.
     #[arg(long)]
     no_wait: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Word(NodeVerb);
+enum Word {
+    /// For a machine that is there.
+    Do(NodeVerb),
+    Add,
+    Remove,
+}
 
 impl ValueEnum for Word {
     fn value_variants<'a>() -> &'a [Self] {
-        const WORDS: [Word; 7] = {
-            let mut words = [Word(NodeVerb::Start); 7];
+        const WORDS: [Word; 9] = {
+            let mut words = [Word::Add; 9];
             let mut i = 0;
             while i < 7 {
-                words[i] = Word(NodeVerb::ALL[i].0);
+                words[i] = Word::Do(NodeVerb::ALL[i].0);
                 i += 1;
             }
+            words[8] = Word::Remove;
             words
         };
         &WORDS
     }
 
     fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
-        let (_, word, help) = NodeVerb::ALL.iter().find(|(v, _, _)| *v == self.0)?;
-        Some(clap::builder::PossibleValue::new(*word).help(*help))
+        let (word, help) = match self {
+            Self::Do(verb) => NodeVerb::ALL.iter().find(|(v, _, _)| v == verb).map(|(_, w, h)| (*w, *h))?,
+            Self::Add => ("add", "have a machine join that the model does not name (--script)"),
+            Self::Remove => ("remove", "take a machine away that was added and is off"),
+        };
+        Some(clap::builder::PossibleValue::new(word).help(help))
     }
 }
 
 pub(super) async fn run(args: Args, global: &Global) -> Outcome {
+    let verb = match args.verb {
+        Word::Do(verb) if args.script.is_none() && args.vlans.is_empty() => verb,
+        Word::Do(_) => return Err(Error::usage("--script and --vlan belong to diorama node add")),
+        Word::Add | Word::Remove => return join_or_leave(args, global).await,
+    };
     let client = common::connect(global).await?;
     let mut views = client.subscribe().await?;
     let view = views.borrow_and_update().clone();
     for node in &args.nodes {
         common::check_node(&view, node)?;
     }
-    let verb = args.verb.0;
     for node in &args.nodes {
         let before = view.nodes.iter().find(|n| &n.name == node).and_then(|n| n.started);
         let message = client.act(Action::Node { node: node.clone(), verb }).await?;
@@ -104,6 +129,27 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
                 }
             }
         }
+    }
+    Ok(0)
+}
+
+/// Has machines join a session, or leave it.
+async fn join_or_leave(args: Args, global: &Global) -> Outcome {
+    let client = common::connect(global).await?;
+    for node in args.nodes {
+        let action = match (args.verb, &args.script) {
+            (Word::Add, Some(script)) => {
+                let script = std::path::absolute(script).doing(script.display())?;
+                Action::Add { node, script, vlans: args.vlans.clone() }
+            }
+            (Word::Add, None) => {
+                return Err(Error::usage("a machine that is added needs a program that starts it")
+                    .hint("diorama node add NAME --script FILE"));
+            }
+            (_, None) => Action::Remove { node },
+            (_, Some(_)) => return Err(Error::usage("--script and --vlan belong to diorama node add")),
+        };
+        out::line(&client.act(action).await?);
     }
     Ok(0)
 }

@@ -67,19 +67,36 @@ pub(super) fn launch(
     }
 }
 
-/// Makes the directory of a start script's own files, without what was in it if it is to be fresh.
+/// Makes the directories of a start script's own files, without what was in them if they are to be fresh.
 fn script_state(paths: &NodePaths, fresh: bool) -> Result<()> {
     let (disk, own) = (paths.state_disk(), paths.script_state());
-    let removed = |outcome: std::io::Result<()>, path: &Path| match outcome {
+    if fresh {
+        gone(fs::remove_file(&disk), &disk)?;
+        gone(fs::remove_dir_all(&own), &own)?;
+    }
+    for dir in [own, paths.shared()] {
+        fs::create_dir_all(&dir).doing(dir.display())?;
+    }
+    Ok(())
+}
+
+/// Removes what a machine has left behind that is off and has left the session.
+pub(super) fn remove_node(paths: &NodePaths) -> Result<()> {
+    for file in [paths.state_disk(), paths.console_log(), paths.run_script()] {
+        gone(fs::remove_file(&file), &file)?;
+    }
+    for dir in [paths.script_state(), paths.run.clone()] {
+        gone(fs::remove_dir_all(&dir), &dir)?;
+    }
+    Ok(())
+}
+
+/// The outcome of removing something, which may not be there.
+fn gone(outcome: std::io::Result<()>, path: &Path) -> Result<()> {
+    match outcome {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e).doing(path.display()),
         _ => Ok(()),
-    };
-    if fresh {
-        removed(fs::remove_file(&disk), &disk)?;
-        removed(fs::remove_dir_all(&own), &own)?;
     }
-    let shared = own.join("shared");
-    fs::create_dir_all(&shared).doing(shared.display())
 }
 
 /// Cuts a console log that has grown beyond all measure, keeping its end. QEMU writes it in append

@@ -439,6 +439,11 @@ impl Driver {
                 let fresh = self.context.options.fresh && self.fresh.insert(node.clone());
                 self.start_machine(&node, Origin::Launch { fresh });
             }
+            Effect::Added { .. } => {
+                self.manifest = Arc::new(self.state.manifest.clone().unwrap_or_else(empty_manifest));
+                self.set_up_network();
+            }
+            Effect::Removed { node } => self.forget(&node),
             Effect::Shutdown { node } => self.order(&node, Order::Shutdown),
             Effect::Kill { node } => {
                 let killed = self.machines.get(&node).map(Machine::kill);
@@ -504,6 +509,19 @@ impl Driver {
     fn order(&self, node: &str, order: Order) {
         if let Some(machine) = self.machines.get(node) {
             machine.order(order);
+        }
+    }
+
+    /// Lets go of a machine that was taken away, with everything it has left.
+    fn forget(&mut self, node: &str) {
+        self.manifest = Arc::new(self.state.manifest.clone().unwrap_or_else(empty_manifest));
+        self.network.unplug(node);
+        self.machines.remove(node);
+        self.consoles.remove(node);
+        self.qmp_events.remove(node);
+        self.fresh.remove(node);
+        if let Err(e) = adopt::remove_node(&self.context.paths.node(&self.state.name, node)) {
+            log::line(&format!("{node}: {}", e.message));
         }
     }
 

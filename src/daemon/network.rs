@@ -23,6 +23,8 @@ pub(super) struct Network {
     ports: BTreeMap<(String, String), PortId>,
     /// Which node a port belongs to.
     owners: HashMap<PortId, String>,
+    /// The VLANs that take VDE plugs; empty until the network is built.
+    vlans: BTreeSet<u16>,
     cut: BTreeSet<(PortId, PortId)>,
     /// Frames dropped by cuts, and when that last rose on the switch's clock.
     dropped: HashMap<(PortId, PortId), (u64, u64)>,
@@ -37,12 +39,13 @@ impl Network {
             switch,
             ports: BTreeMap::new(),
             owners: HashMap::new(),
+            vlans: BTreeSet::new(),
             cut: BTreeSet::new(),
             dropped: HashMap::new(),
         })
     }
 
-    /// Adds the ports of all nodes and the directories for VDE plugs.
+    /// Adds the ports of the nodes that have none yet and the directories for VDE plugs.
     pub fn build(&mut self, context: &Context, state: &State) -> Vec<Event> {
         let Some(manifest) = &state.manifest else { return Vec::new() };
         let mut problems = Vec::new();
@@ -50,6 +53,9 @@ impl Network {
         for name in manifest.nodes.keys() {
             let paths = context.paths.node(&state.name, name);
             for (interface, vlan, _) in state.vlan_interfaces(name) {
+                if self.ports.contains_key(&(name.clone(), interface.to_owned())) {
+                    continue;
+                }
                 vlans.insert(vlan);
                 let config = PortConfig {
                     node: name.clone(),
@@ -64,6 +70,9 @@ impl Network {
             }
         }
         for vlan in vlans {
+            if !self.vlans.insert(vlan) {
+                continue;
+            }
             if let Some(settings) = manifest.vlans.get(&vlan) {
                 let _ = self.switch.set_mtu(vlan, settings.mtu);
             }
@@ -74,6 +83,18 @@ impl Network {
         }
         self.apply(state);
         problems
+    }
+
+    /// Takes a node's ports away.
+    pub fn unplug(&mut self, node: &str) {
+        let gone: Vec<(String, String)> =
+            self.ports.keys().filter(|(owner, _)| owner == node).cloned().collect();
+        for port in gone.iter().filter_map(|key| self.ports.remove(key)) {
+            self.owners.remove(&port);
+            self.cut.retain(|(from, to)| *from != port && *to != port);
+            self.dropped.retain(|(from, to), _| *from != port && *to != port);
+            let _ = self.switch.remove_port(port);
+        }
     }
 
     /// Makes the policies those of the state.

@@ -1,5 +1,7 @@
 //! The messages. Fields are only ever added, with a default; a change of meaning is a new version.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::suite::TestTold;
@@ -141,6 +143,21 @@ pub enum Action {
         /// What to do with it.
         verb: NodeVerb,
     },
+    /// Adds a machine that the model does not name; it is off until it is started.
+    Add {
+        /// Its name.
+        node: String,
+        /// The program that starts its QEMU, in the shape of NixOS's start scripts.
+        script: PathBuf,
+        /// The VLANs that its script plugs into, in the order of its plugs.
+        #[serde(default)]
+        vlans: Vec<u16>,
+    },
+    /// Takes a machine away that was added and is off.
+    Remove {
+        /// The machine.
+        node: String,
+    },
     /// Drops every frame from one node to another, in that direction only.
     Cut {
         /// The sender.
@@ -249,6 +266,11 @@ impl Action {
     pub fn cli(&self) -> String {
         match self {
             Self::Node { node, verb } => format!("diorama node {} {node}", verb.word()),
+            Self::Add { node, script, vlans } => {
+                let vlans: String = vlans.iter().map(|v| format!(" --vlan {v}")).collect();
+                format!("diorama node add {node} --script {}{vlans}", script.display())
+            }
+            Self::Remove { node } => format!("diorama node remove {node}"),
             Self::Cut { from, to } => format!("diorama link cut {from} {to}"),
             Self::Heal { from, to } => format!("diorama link heal {from} {to}"),
             Self::Isolate { node } => format!("diorama link isolate {node}"),

@@ -62,6 +62,8 @@ pub struct SocketPaths {
     pub state_disk: PathBuf,
     /// What a start script of the machine's own keeps.
     pub script_state: PathBuf,
+    /// What start scripts share with the tests.
+    pub shared: PathBuf,
 }
 
 impl From<&NodePaths> for SocketPaths {
@@ -75,6 +77,7 @@ impl From<&NodePaths> for SocketPaths {
             ports: p.run.clone(),
             state_disk: p.state_disk(),
             script_state: p.script_state(),
+            shared: p.shared(),
         }
     }
 }

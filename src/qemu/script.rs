@@ -37,12 +37,12 @@ pub fn run_script(config: &NodeConfig<'_>, paths: &NodePaths, accel: Accel, qemu
             "# This machine has a start script of its own. The variables tell where its disk is, where it\n\
              # keeps other files, and, from outside, where the switches of its VLANs are.\n\
              NIX_DISK_IMAGE=${{DISK:-{}}}\n\
-             TMPDIR={} USE_TMPDIR=1 SHARED_DIR={}/shared\n\
+             TMPDIR={} USE_TMPDIR=1 SHARED_DIR={}\n\
              export NIX_DISK_IMAGE TMPDIR USE_TMPDIR SHARED_DIR\n\
-             mkdir -p \"$SHARED_DIR\"",
+             mkdir -p \"$TMPDIR\" \"$SHARED_DIR\"",
             quote(&state_disk.to_string_lossy()),
             quote(&script_state.to_string_lossy()),
-            quote(&script_state.to_string_lossy())
+            quote(&paths.shared().to_string_lossy())
         );
         for vlan in super::start::vlans(config) {
             let _ = writeln!(

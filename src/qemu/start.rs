@@ -99,7 +99,7 @@ pub fn script_environment(
         ("NIX_DISK_IMAGE".into(), paths.state_disk.clone().into()),
         ("USE_TMPDIR".into(), "1".into()),
         ("TMPDIR".into(), paths.script_state.clone().into()),
-        ("SHARED_DIR".into(), paths.script_state.join("shared").into()),
+        ("SHARED_DIR".into(), paths.shared.clone().into()),
         ("QEMU_KERNEL_PARAMS".into(), "console=ttyS0".into()),
         ("QEMU_NET_OPTS".into(), OsString::new()),
         ("QEMU_OPTS".into(), options.into()),
@@ -219,7 +219,7 @@ mod tests {
         assert_eq!(get("QEMU_VDE_SOCKET_2"), "/r/vde2");
         assert_eq!(get("QEMU_VDE_SOCKET_7"), "/r/vde7");
         assert_eq!(get("NIX_DISK_IMAGE"), "/st/nixos.qcow2");
-        assert_eq!(get("SHARED_DIR"), "/st/nixos.vm/shared");
+        assert_eq!(get("SHARED_DIR"), "/st/shared");
         assert!(get("QEMU_OPTS").contains("virtconsole,chardev=agent"));
         assert!(get("QEMU_OPTS").starts_with("-machine accel=tcg "));
         assert_eq!(user_netdev(&config).as_deref(), Some("user.0"));

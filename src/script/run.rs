@@ -97,6 +97,10 @@ pub struct Order {
     pub socket: PathBuf,
     /// Where artifacts go.
     pub out_dir: PathBuf,
+    /// Where the session keeps the machines' files.
+    pub session_state: PathBuf,
+    /// Whether the session was there before and goes on afterwards.
+    pub attached: bool,
     /// The script.
     pub script: String,
     /// The file that messages name; the script is there.

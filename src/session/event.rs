@@ -235,6 +235,16 @@ pub enum Effect {
         /// The node.
         node: String,
     },
+    /// Take in a machine that was added: its ports, and what the manifest now says.
+    Added {
+        /// The node.
+        node: String,
+    },
+    /// Forget a machine that was taken away, and remove what it has left.
+    Removed {
+        /// The node.
+        node: String,
+    },
     /// Ask the guest to shut down, through the agent or the power button.
     Shutdown {
         /// The node.

@@ -65,9 +65,12 @@ fn change(state: &State, action: &Action, faults: &mut Faults) -> Result<String,
                 n => format!("everything is healed: {n} faults"),
             }
         }
-        Action::Undo | Action::Node { .. } | Action::ForwardAdd { .. } | Action::ForwardRemove { .. } => {
-            String::new()
-        }
+        Action::Undo
+        | Action::Node { .. }
+        | Action::Add { .. }
+        | Action::Remove { .. }
+        | Action::ForwardAdd { .. }
+        | Action::ForwardRemove { .. } => String::new(),
     })
 }
 

@@ -6,11 +6,12 @@
 //!
 //! The daemon feeds events (a request of a client, QEMU ended, a login prompt was seen, a deadline
 //! passed) and carries out the effects. A machine's life is in `node`, links and their faults in
-//! `links`, port forwards in `forwards`.
+//! `links`, port forwards in `forwards`, machines that join later in `added`.
 //!
 //! Invariant: pure. No I/O, no clock, no randomness; time is an argument in Unix milliseconds. The
 //! same events give the same effects.
 
+mod added;
 mod event;
 mod forwards;
 mod links;

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a take-over changes nothing in a machine; it only finds out how things are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +36,9 @@ pub struct Saved {
     pub manifest: Option<Manifest>,
     /// The machines.
     pub nodes: BTreeMap<String, SavedNode>,
+    /// Machines that the model does not name.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub added: BTreeSet<String>,
     /// Cuts and lowered carriers.
     pub faults: Faults,
     /// Earlier faults.
@@ -107,6 +110,7 @@ impl State {
             running: self.phase == Phase::Running,
             manifest: self.manifest.clone(),
             nodes,
+            added: self.added.clone(),
             faults: self.faults.clone(),
             undo: self.undo.clone(),
             forwards: self.forwards.clone(),
@@ -122,6 +126,7 @@ impl State {
         state.system_why = saved.system_why;
         state.accelerator = saved.accelerator;
         state.phase = if saved.running { Phase::Running } else { Phase::Stopping };
+        state.added = saved.added;
         state.faults = saved.faults;
         state.undo = saved.undo;
         state.forwards = saved.forwards;

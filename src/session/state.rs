@@ -33,6 +33,8 @@ pub struct State {
     pub manifest: Option<Manifest>,
     /// The machines.
     pub machines: BTreeMap<String, Machine>,
+    /// Those of them that the model does not name.
+    pub added: BTreeSet<String>,
     /// How long a machine's latest boot took, in this session or an earlier one, in milliseconds.
     pub usual_boots: BTreeMap<String, u64>,
     /// Cuts and lowered carriers.
@@ -178,6 +180,7 @@ impl State {
             phase: Phase::Evaluating,
             manifest: None,
             machines: BTreeMap::new(),
+            added: BTreeSet::new(),
             usual_boots: BTreeMap::new(),
             faults: Faults::default(),
             undo: Vec::new(),

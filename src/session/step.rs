@@ -3,7 +3,7 @@
 use super::event::{Effect, Event, Ticket};
 use super::state::{Machine, State, Want};
 use super::suite::{self, Suite};
-use super::{forwards, links, node};
+use super::{added, forwards, links, node};
 use crate::proto::{Action, Level, NodeState, Phase, Response, WAS_SHUT_DOWN};
 
 /// Takes in an event and says what is to be done. Every event raises the revision.
@@ -127,6 +127,8 @@ fn act(state: &mut State, now: u64, ticket: Ticket, action: &Action, out: &mut V
     }
     let result = match action {
         Action::Node { node, verb } => node::act(state, now, node, *verb, out),
+        Action::Add { node, script, vlans } => added::add(state, node, script, vlans, out),
+        Action::Remove { node } => added::remove(state, node, out),
         Action::ForwardAdd { node, proto, host_port, guest_port } => {
             match forwards::add(state, ticket, node, *proto, *host_port, *guest_port, out) {
                 // The answer comes with the outcome.

@@ -14,26 +14,39 @@ use crate::environment::{Ran, TestEnvironment, fetch, free_port, guest};
 
 const PING: &str = "ping -c 1 -W 1 192.168.1.2 >/dev/null";
 
+fn address(n: usize) -> String {
+    format!("192.168.1.{n}")
+}
+
+fn mac(n: usize) -> String {
+    format!("52:54:00:12:01:{n:02x}")
+}
+
+/// Writes the start script of the machine with this number.
+fn start_script(t: &TestEnvironment, name: &str, n: usize, params: &str) -> PathBuf {
+    let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guest/run-vm.sh");
+    let mut text = fs::read_to_string(template).unwrap();
+    for (word, value) in [
+        ("@name@", name),
+        ("@guest@", guest().to_str().unwrap()),
+        ("@address@", &address(n)),
+        ("@mac@", &mac(n)),
+        ("@params@", params),
+    ] {
+        text = text.replace(word, value);
+    }
+    let script = t.write(&format!("run-{name}-vm"), &text);
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    script
+}
+
 /// The manifest of two such machines; `b` has no perl, so that its shell is all there is.
 fn manifest(t: &TestEnvironment, port: u16) -> PathBuf {
-    let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guest/run-vm.sh");
-    let template = fs::read_to_string(template).unwrap();
     let mut nodes = serde_json::Map::new();
     for (n, (name, params)) in [("a", ""), ("b", "mini.perl=no")].into_iter().enumerate() {
         let n = n + 1;
-        let (address, mac) = (format!("192.168.1.{n}"), format!("52:54:00:12:01:{n:02x}"));
-        let mut text = template.clone();
-        for (word, value) in [
-            ("@name@", name),
-            ("@guest@", guest().to_str().unwrap()),
-            ("@address@", &address),
-            ("@mac@", &mac),
-            ("@params@", params),
-        ] {
-            text = text.replace(word, value);
-        }
-        let script = t.write(&format!("run-{name}-vm"), &text);
-        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+        let (address, mac) = (address(n), mac(n));
+        let script = start_script(t, name, n, params);
         let node = serde_json::json!({
             "hostName": name,
             "boot": { "kind": "script", "script": script },
@@ -148,5 +161,92 @@ b.succeed("true")
     let words = ["test", "--accel", "tcg", manifest.to_str().unwrap(), "--script", script.to_str().unwrap()];
     let ran = Ran::new(&words, Command::output(&mut t.command(&words)).unwrap());
     assert_eq!(ran.status, 0, "{ran:?}");
+    t.assert_clean();
+}
+
+#[test]
+fn machines_of_a_scripts_own_join_and_share_a_directory() {
+    let t = TestEnvironment::new();
+    let manifest = t.network("solo", &["one"], free_port());
+    let guest = guest();
+    start_script(&t, "late", 7, "");
+    let script = r#"
+from pathlib import Path
+one.start()
+late = create_machine("DIR/run-late-vm")
+assert (late.name, late.booted) == ("late", False), late
+late.start()
+bare = create_machine("qemu-kvm -m 128 -kernel GUEST/kernel -initrd GUEST/initrd"
+                      " -append 'quiet console=ttyS0 mini.name=bare mini.shell=backdoor'", name="bare")
+with subtest("commands, both ways"):
+    assert late.succeed("hostname") == "late\n"
+    t.assertEqual(late.execute("echo out; echo err >&2; exit 3"), (3, "out\n"))
+    bare.start()
+    assert bare.succeed("hostname") == "bare\n"
+    bare.wait_for_console_text("bare login", timeout=120)
+with subtest("on the model's network"):
+    one.wait_until_succeeds("ping -c 1 -W 1 192.168.1.7", timeout=120)
+    link(one, late).cut()
+    one.fail("ping -c 1 -W 1 192.168.1.7")
+    network.heal()
+    one.wait_until_succeeds("ping -c 1 -W 1 192.168.1.7", timeout=120)
+    late.block()
+    one.fail("ping -c 1 -W 1 192.168.1.7")
+    late.unblock()
+with subtest("a shared directory"):
+    (Path(one.shared_dir) / "sub").mkdir()
+    (Path(one.shared_dir) / "sub/host").write_text("from the host")
+    assert one.succeed("cat /tmp/shared/sub/host") == "from the host"
+    one.succeed("echo from one > /tmp/shared/guest; rm /tmp/shared/sub/host; ln -s /etc/passwd /tmp/shared/link")
+    assert (Path(one.shared_dir) / "guest").read_text() == "from one\n"
+    assert sorted(p.name for p in Path(one.shared_dir).rglob("*")) == ["guest", "sub"]
+    assert bare.succeed("cat /tmp/shared/guest") == "from one\n"
+    one.succeed("echo mine > /tmp/xchg/own")
+    assert (Path(one.state_dir) / "xchg/own").read_text() == "mine\n"
+with subtest("it dies and is started again"):
+    late.crash()
+    assert not late.is_up()
+    late.start()
+    late.succeed("true")
+"#;
+    let script = script.replace("DIR", t.path("").to_str().unwrap().trim_end_matches('/'));
+    let script = t.write("joins.py", &script.replace("GUEST", guest.to_str().unwrap()));
+    let out = t.path("out");
+    let words = ["--script", script.to_str().unwrap(), "--out", out.to_str().unwrap(), "--accel", "tcg"];
+    let ran =
+        Ran::new(&words, t.command(&["test", manifest.to_str().unwrap()]).args(words).output().unwrap());
+    assert_eq!(ran.status, 0, "{ran:?}");
+    assert!(fs::read_to_string(out.join("consoles/late.log")).unwrap().contains("late login"));
+    t.assert_clean();
+
+    // In a session that stays they leave at the end, and the model's machines do not.
+    t.ok(&["up", "-d", "--wait", "--accel", "tcg", manifest.to_str().unwrap()]);
+    let joins = t.write(
+        "short.py",
+        &format!(
+            "m = create_machine({:?})\nm.start()\nm.wait_for_console_text('login', timeout=120)\n",
+            t.path("run-late-vm")
+        ),
+    );
+    t.ok(&["test", "--attach", "-s", "solo", "--script", joins.to_str().unwrap()]);
+    let names: Vec<_> = t.view()["nodes"].as_array().unwrap().iter().map(|n| n["name"].clone()).collect();
+    assert_eq!(names, ["one"]);
+    assert!(!t.path("state/solo/late.console.log").exists());
+
+    // By hand, over a change of the daemon.
+    let ran = t.run(&["node", "add", "one", "--script", "run-late-vm"]);
+    assert!(ran.status == 1 && ran.stderr.contains("there is a node one already"), "{ran:?}");
+    t.ok(&["node", "add", "late", "--script", "run-late-vm", "--vlan", "1"]);
+    t.ok(&["node", "start", "late"]);
+    kill(Pid::from_raw(t.daemon("solo")), Signal::SIGKILL).unwrap();
+    t.run(&["ls"]);
+    t.wait_for("the one that joined answers", || t.run(&["exec", "late", "--", "true"]).status == 0);
+    let ran = t.run(&["node", "remove", "late"]);
+    assert!(ran.status == 1 && ran.stderr.contains("late is running"), "{ran:?}");
+    t.ok(&["node", "crash", "late"]);
+    t.ok(&["node", "remove", "late"]);
+    let ran = t.run(&["node", "remove", "one"]);
+    assert!(ran.status == 1 && ran.stderr.contains("is a machine of the model"), "{ran:?}");
+    t.ok(&["down", "--power"]);
     t.assert_clean();
 }

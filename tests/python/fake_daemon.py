@@ -335,9 +335,15 @@ class Client:
             daemon.acts.append(action)
         if do == "node":
             return self.node(action["node"], action["verb"])
+        if do in ("add", "remove") and (action["node"] in daemon.nodes) == (do == "add"):
+            return {"result": "error", "message": f"{do} {action['node']}: no"}
         names = sorted(daemon.nodes)
         with daemon.lock:
-            if do == "cut":
+            if do == "add":
+                daemon.nodes[action["node"]] = {"state": "built", "agent": False, "started": None}
+            elif do == "remove":
+                del daemon.nodes[action["node"]]
+            elif do == "cut":
                 daemon.cuts.add((action["from"], action["to"]))
             elif do == "heal":
                 daemon.cuts.discard((action["from"], action["to"]))

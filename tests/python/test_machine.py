@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 import time
+import unittest
+from pathlib import Path
 
 import helpers
-from diorama import CommandFailed, MachineError, RequestedAssertionFailed, TestScriptError
+from diorama import CommandFailed, MachineError, RequestedAssertionFailed, TestScriptError, shared
+from diorama.joining import StartCommand
 
 
 class Commands(helpers.Case):
@@ -306,6 +310,48 @@ class Names(helpers.Case):
             getattr(m, name)
         with self.assertRaisesRegex(AttributeError, "no_such_thing"):
             getattr(m, "no_such_thing")
+
+
+class Joining(unittest.TestCase):
+    """What a start command becomes."""
+
+    def test_a_start_script_is_run_as_it_is_and_plugged_in(self) -> None:
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory) / "run-one-vm"
+            path.write_text('#!/bin/sh\nexec qemu "$QEMU_VDE_SOCKET_7" "$QEMU_VDE_SOCKET_2" "$QEMU_VDE_SOCKET_7" $QEMU_OPTS\n')
+            start = StartCommand(str(path))
+            self.assertEqual((start.name, start.vlans), ("one", [7, 2]))
+            self.assertIn(f"exec {path}\n", start.script("one"))
+            self.assertNotIn("unset", start.script("one"))
+
+    def test_a_command_line_gets_what_connects_it_at_its_end(self) -> None:
+        text = StartCommand("qemu-system-x86_64 -m 64").script("m")
+        self.assertTrue(text.endswith("unset QEMU_OPTS\nexec qemu-system-x86_64 -m 64 $options\n"), text)
+        self.assertTrue(StartCommand("q -m 64 $QEMU_OPTS").script("m").endswith("exec q -m 64 $QEMU_OPTS\n"))
+
+    def test_the_older_form(self) -> None:
+        words = {"qemuBinary": "q", "hda": "/a b", "hdaInterface": "scsi", "cdrom": "/c", "netBackendArgs": "x=1"}
+        command = StartCommand(words).command
+        self.assertIn("q -m 384 -netdev user,id=user.0,x=1 -device virtio-net-pci,netdev=user.0", command)
+        self.assertIn("file='/a b',werror=report,if=none -device scsi-hd,drive=hda -cdrom /c", command)
+
+
+class SharedDirectory(helpers.Case):
+    """``/tmp/shared``, on a host that has no such guest: what is carried is this host's own /tmp."""
+
+    def test_only_what_names_it_is_carried_and_links_are_not_followed(self) -> None:
+        d = self.driver()
+        m = d.machines[0]
+        self.assertEqual(m._shared.named("ls /tmp/sharedx /tmp/shared.d /tmp/shared-1"), [])
+        self.assertEqual(m._shared.named("cp /tmp/xchg/a '/tmp/shared'"), ["xchg", "shared"])
+        host = self.out / "host"
+        (host / "d").mkdir(parents=True)
+        (host / "d" / "f").write_text("x")
+        (host / "out").symlink_to("/etc")
+        self.assertEqual(sorted(shared._scan(host)), ["d", "d/f"])
+        self.assertFalse(shared._plain_parents(host, ("out", "passwd")))
+        self.assertFalse(shared._plain_parents(host, ("out",)))
+        self.assertTrue(shared._plain_parents(host, ("d", "f")))
 
 
 if __name__ == "__main__":

@@ -238,8 +238,32 @@ class Wrong(helpers.Case):
         self.assertNotEqual(self.results().get("b"), "passed")
         self.assertIn("the session has ended", self.said.getvalue())
 
-    def test_a_machine_of_ones_own_is_refused(self) -> None:
-        self.failing("create_machine({})", "comes from the model")
+    def test_a_machine_of_ones_own_joins_and_leaves_a_session_that_stays(self) -> None:
+        script = """
+        m = create_machine("qemu-system-x86_64 -m 64 -cdrom '/a (b).iso'")
+        assert (m.name, m.booted, m in machines) == ("machine", False, False)
+        n = create_machine({"name": "client", "qemuFlags": "-cpu max", "hda": "/x.img"}, allow_reboot=True)
+        assert n.name == "client-2", n.name
+        m.start()
+        assert m.succeed("echo hi") == "hi\\n"
+        """
+        self.passes(script, stays=True, session_state=str(self.out))
+        added = [a for a in self.daemon.acts if a["do"] == "add"]
+        self.assertEqual([(a["node"], a["vlans"]) for a in added], [("machine", []), ("client-2", [])])
+        self.assertEqual(sorted(self.daemon.nodes), ["client", "server"])
+        self.assertEqual(list(self.out.glob("*.start")), [])
+
+    def test_a_start_command_that_cannot_be_is_refused(self) -> None:
+        cases = {
+            "''": "no start command",
+            "'/no/such/run-x-vm'": "No such file",
+            "'cd /x && qemu'": "one program with its arguments",
+            "{'qemuflags': ''}": "qemuflags is not known",
+            "'qemu \\''": "No closing quotation",
+        }
+        for words, why in cases.items():
+            with self.subTest(words):
+                self.failing(f"create_machine({words})", why)
 
     def setUp(self) -> None:
         super().setUp()

@@ -136,6 +136,9 @@ rec {
 
   pkgs = known // builtins.mapAttrs (alias: name: known.${name} or (package name)) aliases // {
     inherit lib;
+    # What NixOS' boot.kernelPackages is set to; the kernel is Debian's.
+    linuxPackages = { };
+    linuxPackages_latest = { };
     inherit (build) runCommand writeText writeTextDir writeTextFile writeScript writeShellScript writeScriptBin writeShellScriptBin;
     writers.writeBash = build.writeShellScript;
     system = "x86_64-linux";

@@ -139,7 +139,7 @@ let
     if elem name reserved then
       throw "${place}: no node may be called `${name}': the word means something else in a module's arguments or on a machine; give the node another name"
     else if match "[a-zA-Z0-9]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9])?" name == null then
-      throw "${place}: `${name}' cannot be a node's name, for it is its host name too: letters, digits and '-', a letter or digit first and last, at most 63"
+      throw "${place}: `${name}' cannot be a node's name, for it is its host name too: letters, digits, '-' and '_' (which its host name leaves out), a letter or digit first and last, at most 63"
     else true;
 
   # Settings of the virtual networks themselves: { "1".mtu = 9000; }.

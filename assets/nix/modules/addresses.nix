@@ -22,7 +22,7 @@ let
 
   namesOf = node:
     lib.optional (node.networking.domain or null != null) "${node.networking.hostName}.${node.networking.domain}"
-    ++ [ node.networking.hostName ];
+    ++ lib.unique [ node.networking.hostName (node.virtualisation.test.nodeName or node.networking.hostName) ];
   hostLines = family: lib.concatMap
     (node:
       let all = addressesSeen config node family; in
@@ -70,7 +70,8 @@ in
   };
 
   config.networking = {
-    hostName = lib.mkDefault config.virtualisation.test.nodeName;
+    # A node's name may have what a host's may not.
+    hostName = lib.mkDefault (builtins.replaceStrings [ "_" ] [ "" ] config.virtualisation.test.nodeName);
     interfaces = builtins.listToAttrs (map
       (i: lib.nameValuePair i.name {
         ipv4.addresses = lib.mkDefault [{ address = topology.address4 i.vlan number; prefixLength = 24; }];

@@ -13,6 +13,7 @@ in
       defaultText = "linux-image-cloud-amd64, or linux-image-amd64 with a display";
       description = "The Debian package of the kernel.";
     };
+    kernelPackages = mkOption { type = types.unspecified; default = null; description = "Accepted for NixOS' sake; the kernel is Debian's, see boot.kernelPackage."; };
     kernelParams = mkOption { type = types.listOf types.str; default = [ ]; description = "Words of the kernel's command line."; };
     kernelModules = mkOption { type = types.listOf types.str; default = [ ]; description = "Kernel modules loaded at the start."; };
     blacklistedKernelModules = mkOption { type = types.listOf types.str; default = [ ]; description = "Kernel modules that are never loaded by themselves."; };

@@ -11,6 +11,9 @@ let
   special = builtins.filter (entry: entry.mode != "symlink") entries;
 in
 {
+  # What NixOS sets at a login, and what shells set: here they are one.
+  imports = [ (lib.mkAliasOptionModule [ "environment" "sessionVariables" ] [ "environment" "variables" ]) ];
+
   options.programs.bash.promptInit = mkOption {
     type = types.lines;
     default = "PS1='\\u@\\h:\\w\\$ '";

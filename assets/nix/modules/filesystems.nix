@@ -33,6 +33,9 @@ let
   service = entry: "mount-${lib.replaceStrings [ "/" ] [ "-" ] (lib.removePrefix "/" entry.mountPoint)}";
 in
 {
+  # Under NixOS this one is for clones alone; here both say the same.
+  imports = [ (lib.mkAliasOptionModule [ "virtualisation" "fileSystems" ] [ "fileSystems" ]) ];
+
   options.fileSystems = mkOption {
     default = { };
     example = lib.literalExpression ''{ "/repos" = { device = "storage:/repos"; fsType = "nfs"; }; }'';

@@ -74,6 +74,12 @@ let
   keys = lib.filterAttrs (name: user: user.openssh.authorizedKeys.keys != [ ] || user.openssh.authorizedKeys.keyFiles != [ ]) users;
 in
 {
+  # Their older names.
+  imports = [
+    (lib.mkAliasOptionModule [ "users" "extraUsers" ] [ "users" "users" ])
+    (lib.mkAliasOptionModule [ "users" "extraGroups" ] [ "users" "groups" ])
+  ];
+
   options.users = {
     mutableUsers = mkOption { type = types.bool; default = false; description = "Accepted for NixOS' sake: /etc is made anew at every start."; };
     users = mkOption {

@@ -44,7 +44,8 @@ in
 
   config = {
     networking = {
-      hostName = lib.mkDefault config.virtualisation.test.nodeName;
+      # A node's name may have what a host's may not.
+      hostName = lib.mkDefault (builtins.replaceStrings [ "_" ] [ "" ] config.virtualisation.test.nodeName);
       interfaces = builtins.listToAttrs (map
         (i: lib.nameValuePair i.name {
           ipv4.addresses = lib.mkDefault [{ address = topology.address4 i.vlan number; prefixLength = 24; }];

@@ -52,6 +52,8 @@ def main() -> int:
             order.get("commandTimeout"),
             order.get("interactive", False),
             order.get("historyFile"),
+            order.get("sessionState"),
+            order.get("attached", False),
         )
     except DioramaError as e:
         log.report(f"error: {e}")

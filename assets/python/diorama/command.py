@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
 from .errors import MachineError
 from .log import LIVE_LIMIT, LIVE_LINES, Lines
@@ -46,11 +46,19 @@ def shell_argv(command: str) -> list[str]:
 class Command:
     """A command that was started; get one from :meth:`Machine.spawn`."""
 
-    def __init__(self, machine: Machine, command: str, shown: bool = True, piped: bool = False) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        command: str,
+        shown: bool = True,
+        piped: bool = False,
+        ended: Optional[Callable[[], object]] = None,
+    ) -> None:
         self.machine = machine
         self.command = command
         self._log = machine.driver.log
         self._shown = shown
+        self._when_ended = ended
         self._number = machine.next_command()
         self._stdout = bytearray()
         self._stderr = bytearray()
@@ -153,6 +161,9 @@ class Command:
             self._log.event(
                 "command-end", node=self.machine.name, id=self._number, status=status, seconds=round(took, 4)
             )
+            ended, self._when_ended = self._when_ended, None
+            if ended is not None and status is not None:
+                ended()
         return -1 if status is None else status
 
     # Called by the reading thread.

@@ -14,11 +14,12 @@ import traceback
 import unittest
 from pathlib import Path
 from types import FrameType
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
 
 from . import errors, perl
 from .debugging import Debug
-from .errors import CommandFailed, DioramaError, RequestedAssertionFailed, TestScriptError, TimeIsUp
+from .errors import CommandFailed, DioramaError, Refused, RequestedAssertionFailed, TestScriptError, TimeIsUp
+from .joining import StartCommand, free_name
 from .log import Log
 from .machine import Machine, identifier
 from .network import Link, Network, Which
@@ -69,11 +70,16 @@ class Driver:
         command_timeout: Optional[float] = None,
         interactive: bool = False,
         history: Optional[str] = None,
+        session_state: Optional[str] = None,
+        stays: bool = False,
     ) -> None:
         self.log = log if log is not None else Log()
         self.out_dir = Path(out_dir)
-        self.state_dir = self.out_dir / "state"
-        self.shared_dir = self.out_dir / "shared"
+        # Where the session keeps its machines' files; start scripts give parts of it to their guests.
+        self._session_state = Path(session_state) if session_state is not None else None
+        self._stays = stays
+        self.state_dir = self._session_state or self.out_dir / "state"
+        self.shared_dir = (self._session_state or self.out_dir) / "shared"
         self.command_timeout = command_timeout
         self.default_timeout: Optional[float] = command_timeout or 900.0
         self.polling_conditions: List[PollingCondition] = []
@@ -81,6 +87,8 @@ class Driver:
         self.connection = Connection(socket, "test", self._viewed)
         view = self.connection.subscribe()
         self.machines: List[Machine] = [Machine(node["name"], self) for node in view["nodes"]]
+        #: Machines that the script has made.
+        self.created: List[Machine] = []
         self.vlans = _vlans(view)
         self.network = Network(self)
         self.suite = Suite(self.log, patterns, keep_going, self.describe, self._tell_subtest)
@@ -179,7 +187,7 @@ class Driver:
     def run_tests(self) -> None:
         """Runs the script, then has the machines that still run write their disks."""
         self.test_script()
-        for machine in self.machines:
+        for machine in self.everyone:
             if machine.is_up():
                 machine.spawn("sync", shown=False).wait(60)
 
@@ -210,9 +218,46 @@ class Driver:
         for condition in list(self.polling_conditions):
             condition.check()
 
-    def create_machine(self, *_args: Any, **_kwargs: Any) -> Machine:
-        """Refused: here every machine comes from the model."""
-        raise TestScriptError("create_machine: here every machine comes from the model; declare it there")
+    def create_machine(
+        self,
+        start_command: Union[str, Mapping[str, Any]],
+        *,
+        name: Optional[str] = None,
+        keep_vm_state: bool = False,
+        allow_reboot: bool = False,
+    ) -> Machine:
+        """Has a machine join that the model does not name; it is off until it is started.
+
+        ``start_command`` is a start script of NixOS's making (``…/bin/run-NAME-vm``), the command line
+        of a QEMU, or the dictionary of the driver's older form. Commands reach its guest through the
+        back door of NixOS's tests. What it keeps lasts as long as the session, so ``keep_vm_state``
+        changes nothing.
+        """
+        del keep_vm_state
+        start = StartCommand(start_command)
+        taken = [str(node["name"]) for node in self.connection.refresh()["nodes"]]
+        name = free_name(name or start.name, taken)
+        script = self.state_dir / f"{name}.start"
+        script.write_text(start.script(name), encoding="utf-8")
+        script.chmod(0o700)
+        try:
+            self.connection.act("add", node=name, script=str(script), vlans=start.vlans)
+        except Refused as e:
+            raise TestScriptError(f"create_machine: {e}") from e
+        self.connection.refresh()
+        machine = Machine(name, self, allow_reboot or start.allow_reboot)
+        machine.console.open(self.connection)
+        self.created.append(machine)
+        return machine
+
+    @property
+    def everyone(self) -> List[Machine]:
+        """The model's machines and those that the script has made."""
+        return [*self.machines, *self.created]
+
+    def state_dir_of(self, name: str) -> Path:
+        """Where a machine's own files are; for a start script of NixOS's making its ``TMPDIR``."""
+        return self.state_dir / (name if self._session_state is None else f"{name}.vm")
 
     def serial_stdout_on(self) -> None:
         """Shows what the consoles print."""
@@ -250,6 +295,7 @@ class Driver:
             if not self.suite.was_reported(e):
                 details = self.describe(e)
         self._heal()
+        self._send_away()
         if status == 0 and self.suite.failed:
             result, message, status = "failed", f"failed subtests: {', '.join(self.suite.failed)}", 1
         elif status == 0 and self._failure is not None:
@@ -314,13 +360,26 @@ class Driver:
             # A session that has ended has no faults any more.
             return
 
+    def _send_away(self) -> None:
+        """Takes the machines that the script has made out of a session that goes on."""
+        if not self._stays:
+            return
+        for machine in self.created:
+            try:
+                machine.release()
+                machine.wait_for_shutdown()
+                self.connection.act("remove", node=machine.name)
+                (self.state_dir / f"{machine.name}.start").unlink(missing_ok=True)
+            except (DioramaError, OSError) as e:
+                self.log.warning(f"{machine.name} stays: {e}")
+
     # --- what went wrong ---
 
     def _tell_subtest(self, what: str, error: Optional[BaseException], **fields: Any) -> None:
         """Tells the session's other clients how a subtest goes, and where to look when it failed."""
         if error is not None:
             name = getattr(error, "node", None)
-            machine = next((m for m in self.machines if m.name == name), None)
+            machine = next((m for m in self.everyone if m.name == name), None)
             lines = machine.console.last_lines(1) if machine is not None else []
             fields.update(node=name, line=lines[0] if lines else None)
         self.connection.tell_test(what, **fields)
@@ -337,7 +396,7 @@ class Driver:
             out += _indented("standard output", error.output)
             out += _indented("standard error", error.stderr)
         faults = self._faults()
-        for machine in self.machines:
+        for machine in self.everyone:
             lines = machine.console.last_lines(LAST_LINES)
             out.append(f"{machine.name} is {machine.state}" + ("; its console's last lines:" if lines else ""))
             out += [f"    {line}" for line in lines]

@@ -25,6 +25,7 @@ from .guest import Guest
 from .monitor import Monitor
 from .perl import MachineAliases
 from .screen import Display
+from .shared import Shared
 from .terminal import interact
 from .timing import DEFAULT_TIMEOUT, Duration, retry, seconds
 
@@ -43,16 +44,19 @@ KEYS_PATIENCE = 15.0
 class Machine(Guest, Files, Monitor, Display, MachineAliases):
     """A machine of the network."""
 
-    def __init__(self, name: str, driver: Driver) -> None:
+    def __init__(self, name: str, driver: Driver, allow_reboot: Optional[bool] = None) -> None:
         self.name = name
         self.driver = driver
         self.out_dir: Path = driver.out_dir
         #: A directory of the host for things that belong to this machine.
-        self.state_dir: Path = driver.state_dir / name
-        #: A directory of the host that scripts may use between machines; guests do not see it.
+        self.state_dir: Path = driver.state_dir_of(name)
+        #: A directory of the host that all machines share; guests have it as /tmp/shared.
         self.shared_dir: Path = driver.shared_dir
+        self._shared = Shared(self)
         self.console = Console(name, driver.log)
         self._commands = itertools.count(1)
+        # A machine that is started with no word about it follows this, once the script has made it.
+        self._own_reboot = bool(allow_reboot)
         self._allow_reboot = True
         self._prepared: Optional[str] = None
         self._life = threading.RLock()
@@ -124,7 +128,7 @@ class Machine(Guest, Files, Monitor, Display, MachineAliases):
             if self.booted:
                 return
             self.log("starting")
-            self._allow_reboot = allow_reboot
+            self._allow_reboot = allow_reboot or self._own_reboot
             self._prepared = None
             before = self.view.get("started")
             try:
@@ -234,7 +238,11 @@ class Machine(Guest, Files, Monitor, Display, MachineAliases):
         """
         self.driver.check_polling_conditions()
         self.connect()
-        return Command(self, command, shown, piped)
+        shared = self._shared.named(command) if shown else []
+        for name in shared:
+            self._shared.push(name)
+        ended = (lambda: [self._shared.pull(name) for name in shared]) if shared else None
+        return Command(self, command, shown, piped, ended)
 
     def execute(
         self,

@@ -90,7 +90,7 @@ class Network:
         """
         sets = [list(dict.fromkeys(name_of(m) for m in group)) for group in groups]
         if len(sets) == 1:
-            sets.append([m.name for m in self._driver.machines if m.name not in sets[0]])
+            sets.append([m.name for m in self._driver.everyone if m.name not in sets[0]])
         seen: Set[str] = set()
         for name in (name for group in sets for name in group):
             self._known(name)
@@ -165,7 +165,7 @@ class Network:
         return []
 
     def _known(self, name: str) -> str:
-        names = [m.name for m in self._driver.machines]
+        names = [m.name for m in self._driver.everyone]
         if name not in names:
             raise TestScriptError(f"there is no machine {name!r}; there are {', '.join(names)}")
         return name

@@ -71,7 +71,7 @@ class Prompt(code.InteractiveConsole):
             if not os.isatty(1):
                 os.dup2(terminal, 1)
             _line_editor(self.locals, history)
-            names = ", ".join(m.name for m in self._driver.machines)
+            names = ", ".join(m.name for m in self._driver.everyone)
             banner = _BANNER.format(
                 machines=f"machines: {names}", session=self._driver.connection.session
             )

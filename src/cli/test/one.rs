@@ -134,6 +134,8 @@ impl One {
         let order = Order {
             socket: client.socket().to_path_buf(),
             out_dir: self.out.clone(),
+            session_state: self.paths.network_state(&self.session),
+            attached: matches!(self.place, Place::Running),
             script: text,
             // What was put together is in no file but ours.
             script_file: self.args.script.clone().filter(|_| self.args.then.is_none()).unwrap_or(file),
@@ -195,6 +197,7 @@ impl One {
 
     async fn launch(&mut self, source: ModelSource, needs_script: bool) -> Result<Client> {
         let model = source.path().to_path_buf();
+        remove(&self.paths.network_state(&self.session))?;
         let absolute = |p: &Path| std::path::absolute(p).doing(p.display());
         let options = StartOptions {
             session: self.session.clone(),
@@ -202,7 +205,8 @@ impl One {
             state_dir: Some(self.paths.state.clone()),
             accel: self.args.accel.clone(),
             nixpkgs: self.args.nixpkgs.as_deref().map(absolute).transpose()?,
-            fresh: true,
+            // What was there is removed here, so that a script may put things there before its machines start.
+            fresh: false,
             coverage: self.args.coverage,
             hold: true,
         };
@@ -318,10 +322,6 @@ impl One {
             for path in [Some(self.out.join(PAGE)), asked].into_iter().flatten() {
                 script::write_page(&self.out.join(LOG), &path)?;
             }
-        }
-        for directory in ["state", "shared"] {
-            // Only when the script left nothing there.
-            let _ = fs::remove_dir(self.out.join(directory));
         }
         if self.args.keep || matches!(self.place, Place::Running) {
             return Ok(());

@@ -38,6 +38,7 @@ fn paths() -> SocketPaths {
         ports: "/r".into(),
         state_disk: "/st,ate/web.qcow2".into(),
         script_state: "/st,ate/web.vm".into(),
+        shared: "/st,ate/shared".into(),
     }
 }
 

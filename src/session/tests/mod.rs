@@ -1,5 +1,6 @@
 //! Scenarios of the session's mind, and properties that hold whatever happens.
 
+mod added;
 mod ends;
 mod forwards;
 mod links;

@@ -36,6 +36,7 @@ in
 {
   options.services.cron = {
     enable = mkEnableOption "commands at times of the day";
+    mailto = mkOption { type = types.nullOr types.str; default = null; description = "Accepted for NixOS' sake: what commands print goes to the journal, and nobody gets mail."; };
     systemCronJobs = mkOption {
       type = types.listOf types.str;
       default = [ ];

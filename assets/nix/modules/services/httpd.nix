@@ -27,7 +27,7 @@ let
   '';
   listenOf = host: if host.listen != [ ] then host.listen else [{ ip = "*"; port = cfg.port; ssl = false; }];
   hostText = name: host: ''
-    <VirtualHost ${lib.concatMapStringsSep " " (l: "${l.ip}:${toString l.port}") (listenOf host)}>
+    <VirtualHost ${lib.concatMapStringsSep " " socket (listenOf host)}>
       ServerName ${host.hostName}
       ${lib.concatMapStrings (alias: "ServerAlias ${alias}\n") host.serverAliases}
       ${lib.optionalString (host.adminAddr != null) "ServerAdmin ${host.adminAddr}"}
@@ -37,7 +37,15 @@ let
       ${host.extraConfig}
     </VirtualHost>
   '';
-  ports = lib.unique (map (l: l.port) (lib.concatMap listenOf (builtins.attrValues cfg.virtualHosts)) ++ [ cfg.port ]);
+  socket = l: "${if lib.hasInfix ":" l.ip then "[${l.ip}]" else l.ip}:${toString l.port}";
+  # What belongs to no virtual host is served at the port of everything; without such it is somebody else's.
+  besides = cfg.virtualHosts == { } || cfg.documentRoot != null || cfg.extraConfig != "" || cfg.enableStatus;
+  listens = lib.concatMap listenOf (builtins.attrValues cfg.virtualHosts)
+    ++ lib.optional besides { ip = "*"; inherit (cfg) port; };
+  # A port that is taken on every address cannot be taken on one of them besides.
+  everywhere = lib.unique (map (l: l.port) (builtins.filter (l: l.ip == "*") listens));
+  listenLines = map toString everywhere
+    ++ lib.unique (map socket (builtins.filter (l: !builtins.elem l.port everywhere) listens));
 
   configuration = build.writeText "httpd.conf" ''
     ServerRoot /usr/lib/apache2
@@ -45,7 +53,7 @@ let
     ServerTokens Prod
     PidFile /run/httpd/httpd.pid
     DefaultRuntimeDir /run/httpd
-    ${lib.concatMapStrings (port: "Listen ${toString port}\n") ports}
+    ${lib.concatMapStrings (where: "Listen ${where}\n") listenLines}
     User ${cfg.user}
     Group ${cfg.group}
     ${lib.concatMapStrings load modules}
