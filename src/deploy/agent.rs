@@ -18,21 +18,22 @@ use super::copy;
 use super::health;
 use super::local::LocalClosure;
 use super::model::{Target, is_store_path};
-use super::probe;
+use super::order::{Due, Order};
+use super::probe::{self, in_time};
 use super::record::HostRecord;
 use super::ssh::{ConnectError, Link, Settings};
+use super::standing::{FRESH, Standing, standing};
 use super::step::{Effect, Event, Goal};
 use crate::error::{Error, Result};
 use crate::nix::Store;
 
 const START: &str = include_str!("sh/start.sh");
 const SUPERVISE: &str = include_str!("sh/supervise.sh");
-const STATE: &str = include_str!("sh/state.sh");
 
 /// Between two tries to connect.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How long an acknowledgement's fresh connection may take.
-const FRESH: Duration = Duration::from_secs(30);
+/// How long a host may take to start a supervisor.
+const START_LIMIT: Duration = Duration::from_secs(120);
 /// How long a host may take to go back by itself after its patience is over, before it counts as lost.
 const GOING_BACK: Duration = Duration::from_secs(120);
 
@@ -61,6 +62,8 @@ pub(super) struct Agent {
     pub token: String,
     /// The system that the plan was made for.
     pub expected: String,
+    /// What it would have booted then.
+    pub profile: Option<String>,
     pub closure: Arc<LocalClosure>,
     pub record: HostRecord,
     /// What the host remembered before.
@@ -72,24 +75,15 @@ pub(super) struct Agent {
     pub tell: mpsc::Sender<(String, Heard)>,
 }
 
-/// A host's answer about an attempt.
-#[derive(Debug, Default)]
-struct Standing {
-    alive: bool,
-    state: String,
-    nonce: String,
-    current: String,
-    profile: String,
-}
-
 /// The conversation with one attempt's supervisor.
+#[derive(Default)]
 struct Talk {
     token: String,
     channel: Option<Channel>,
     /// Lines that were seen.
     seen: usize,
-    /// The last order, repeated after a reconnection.
-    last: Option<String>,
+    /// The last order, as long as it has not been answered.
+    order: Option<Order>,
     /// Whether the supervisor has said its last word.
     over: bool,
     /// Whether there was a supervisor.
@@ -99,9 +93,9 @@ struct Talk {
 impl Agent {
     /// Carries out orders until there are no more.
     pub(super) async fn run(mut self, mut orders: mpsc::Receiver<Effect>) {
-        let mut talk =
-            Talk { token: self.token.clone(), channel: None, seen: 0, last: None, over: false, begun: false };
+        let mut talk = Talk { token: self.token.clone(), ..Talk::default() };
         loop {
+            let due = talk.order.as_ref().map(Order::deadline);
             tokio::select! {
                 order = orders.recv() => match order {
                     Some(order) => self.perform(order, &mut talk).await,
@@ -116,6 +110,7 @@ impl Agent {
                         }
                     }
                 },
+                () = at(due) => self.unanswered(&mut talk).await,
             }
         }
         if !talk.begun
@@ -142,7 +137,12 @@ impl Agent {
     async fn perform(&mut self, order: Effect, talk: &mut Talk) {
         match order {
             Effect::Copy => {
-                let event = match self.copy().await {
+                let cancel = self.cancel.clone();
+                let copied = tokio::select! {
+                    copied = self.copy() => copied,
+                    () = cancel.cancelled() => Err(Error::interrupted()),
+                };
+                let event = match copied {
                     Ok(()) => Event::Copied,
                     Err(e) => Event::Failed(e.to_string()),
                 };
@@ -164,7 +164,7 @@ impl Agent {
                     self.tell(Event::Unhealthy(e.to_string())).await;
                 }
             }
-            Effect::Check => self.check(),
+            Effect::Check => self.check().await,
             Effect::Commit => self.order(talk, "commit").await,
             Effect::Release => self.order(talk, "release").await,
             Effect::Abort => {
@@ -215,18 +215,18 @@ impl Agent {
     async fn copy(&mut self) -> Result<()> {
         let link = self.link().await.map_err(|e| Error::new(e.to_string()))?;
         let closure = Arc::clone(&self.closure);
-        copy::root(&link, &self.token, &closure.paths).await?;
-        let missing = probe::missing(&link, &closure.paths).await?;
+        in_time(copy::root(&link, &self.token, &closure.paths)).await?;
+        let missing = in_time(probe::missing(&link, &closure.paths)).await?;
         let (tell, node) = (self.tell.clone(), self.node.clone());
         let mut each = |progress| {
             // Only the newest matters, so a full queue loses nothing.
             let _ = tell.try_send((node.clone(), Heard::Copy(progress)));
         };
-        copy::send(&self.store, &link, &closure.paths, &missing, &self.cancel, &mut each).await?;
+        copy::send(&self.store, &link, &closure.paths, &missing, &mut each).await?;
         if missing.is_empty() {
             return Ok(());
         }
-        let still = probe::missing(&link, &closure.paths).await?;
+        let still = in_time(probe::missing(&link, &closure.paths)).await?;
         match still.first() {
             None => Ok(()),
             Some(path) => Err(Error::new(format!("{}: {path} did not arrive", link.address))),
@@ -253,20 +253,39 @@ impl Agent {
         };
         let patience = self.patience.as_secs().to_string();
         let args = [&talk.token, goal, new, expected, &patience, &self.network, &record.by];
-        let answer = link.run(START, &args, input.as_bytes()).await?;
+        let answer = tokio::time::timeout(START_LIMIT, link.run(START, &args, input.as_bytes()))
+            .await
+            .map_err(|_| Error::new(format!("{}: it does not start a supervisor", link.address)))??;
         if !answer.ok() {
             let why = answer.err.lines().next_back().unwrap_or("the connection was lost").to_owned();
             return Err(Error::new(format!("{}: no supervisor: {why}", link.address)));
         }
         talk.begun = true;
         talk.channel = Some(Channel::open(&link, &talk.token, talk.seen, self.beat()).await?);
+        // Its first word is waited for as an order's answer is.
+        talk.order = Some(Order::new("", Instant::now()));
         Ok(())
     }
 
     async fn order(&mut self, talk: &mut Talk, order: &str) {
-        talk.last = Some(order.to_owned());
-        if let Some(channel) = &talk.channel {
-            channel.order(order).await;
+        talk.order = Some(Order::new(order, Instant::now()));
+        talk.say_order().await;
+    }
+
+    /// An order's answer has not come in time.
+    async fn unanswered(&mut self, talk: &mut Talk) {
+        match talk.order.as_mut().and_then(|o| o.due(Instant::now())) {
+            None => {}
+            Some(Due::Repeat) => talk.say_order().await,
+            Some(Due::Reconnect) => {
+                talk.channel = None;
+                self.regain(talk).await;
+            }
+            Some(Due::GiveUp(why)) => {
+                talk.channel = None;
+                talk.order = None;
+                self.tell(Event::Lost(why)).await;
+            }
         }
     }
 
@@ -276,6 +295,9 @@ impl Agent {
             Said::Line(line) => return self.say(Heard::Line(line)).await,
             Said::Event(word, rest) => (word, rest),
         };
+        if talk.order.as_mut().is_some_and(|o| o.hears(&word)) {
+            talk.order = None;
+        }
         let event = match word.as_str() {
             "locked" => {
                 if is_store_path(&rest) {
@@ -301,10 +323,7 @@ impl Agent {
             "reverting" => Event::Reverting(rest),
             "reverted" => Event::Reverted,
             "revert-failed" => Event::RevertFailed(rest),
-            "absent" => {
-                talk.over = true;
-                return self.after_a_reboot(&rest).await;
-            }
+            "absent" => return self.after_a_reboot(talk).await,
             _ => return,
         };
         talk.over |=
@@ -331,17 +350,21 @@ impl Agent {
         standing(&link, token).await
     }
 
-    /// There is no supervisor any more: the machine was started anew, with the old profile unless it
-    /// had been told to commit.
-    async fn after_a_reboot(&mut self, current: &str) {
-        let event = if current == self.expected {
-            Event::Reverted
-        } else {
-            let old = self.expected.clone();
-            match self.restore(&old).await {
+    /// There is no supervisor any more: the machine was started anew, with the old system unless it had
+    /// been told to commit.
+    async fn after_a_reboot(&mut self, talk: &mut Talk) {
+        talk.over = true;
+        talk.order = None;
+        let old = self.expected.clone();
+        let event = match self.standing(&talk.token).await {
+            None => return self.tell(Event::Lost("the connection was lost".into())).await,
+            Some(now) if now.current == old && self.profile.as_ref().is_none_or(|p| *p == now.profile) => {
+                Event::Reverted
+            }
+            Some(_) => match self.restore(&old).await {
                 Ok(()) => Event::Reverted,
                 Err(e) => Event::RevertFailed(e.to_string()),
-            }
+            },
         };
         self.tell(Event::Reverting("the machine was started anew".into())).await;
         self.tell(event).await;
@@ -366,24 +389,25 @@ impl Agent {
         };
         let ended = match standing.state.as_str() {
             _ if standing.alive => None,
-            "released" => Some(Event::Released),
+            "released" => Some(self.verify(talk).await),
             "reverted" => Some(Event::Reverted),
             "revert-failed" => Some(Event::RevertFailed(format!("it runs {}", standing.current))),
-            _ => {
-                talk.over = true;
-                return self.after_a_reboot(&standing.current).await;
-            }
+            // It was told so in a word that was lost.
+            "refused" => Some(Event::Refused("refused: somebody else deploys to it".into())),
+            _ => return self.after_a_reboot(talk).await,
         };
         if let Some(event) = ended {
             talk.over = true;
+            talk.order = None;
             return self.tell(event).await;
         }
         match Channel::open(&link, &talk.token, talk.seen, self.beat()).await {
             Ok(channel) => {
-                if let Some(last) = &talk.last {
-                    channel.order(last).await;
-                }
                 talk.channel = Some(channel);
+                if let Some(order) = &mut talk.order {
+                    order.said_anew(Instant::now());
+                }
+                talk.say_order().await;
             }
             Err(e) => self.tell(lost(e.to_string())).await,
         }
@@ -392,18 +416,20 @@ impl Agent {
     /// Proves over a fresh connection that the host can be reached with its new configuration.
     async fn acknowledge(&mut self, talk: &mut Talk) -> Result<()> {
         let link = self.fresh(FRESH.max(self.patience / 2)).await?;
-        let standing = standing(&link, &talk.token)
+        let now = standing(&link, &talk.token)
             .await
             .ok_or_else(|| Error::new("it does not answer over a fresh connection"))?;
         let channel = Channel::open(&link, &talk.token, talk.seen, self.beat()).await?;
         talk.channel = Some(channel);
         self.link = Some(link);
-        self.order(talk, &format!("ack {}", standing.nonce)).await;
+        self.order(talk, &format!("ack {}", now.nonce)).await;
         Ok(())
     }
 
-    fn check(&self) {
-        let Some(link) = self.link.clone() else { return };
+    async fn check(&self) {
+        let Some(link) = self.link.clone() else {
+            return self.tell(Event::Unhealthy("health check: the connection was lost".into())).await;
+        };
         let (checks, node, tell) = (self.target.health_checks.clone(), self.node.clone(), self.tell.clone());
         // In a task of its own, so that what the supervisor says meanwhile is heard.
         tokio::spawn(async move {
@@ -422,7 +448,7 @@ impl Agent {
     /// Finds out how a host stands that was lost.
     async fn recover(&mut self, talk: &mut Talk) {
         talk.channel = None;
-        talk.last = Some("abort".into());
+        talk.order = Some(Order::new("abort now", Instant::now()));
         match self.fresh(self.patience + GOING_BACK).await {
             Ok(link) => self.take_up(talk, link).await,
             Err(e) => {
@@ -436,29 +462,46 @@ impl Agent {
 
     /// Brings back the old system, as a deployment of its own.
     async fn restore(&mut self, old: &str) -> Result<()> {
+        let limit = self.patience + GOING_BACK * 2;
+        tokio::time::timeout(limit, self.restore_now(old))
+            .await
+            .unwrap_or_else(|_| Err(Error::new("it was not taken back in time")))
+    }
+
+    async fn restore_now(&mut self, old: &str) -> Result<()> {
         if self.link.is_none() {
             self.link = Some(self.fresh(self.patience).await?);
         }
         let mut record = self.previous.clone().unwrap_or_else(|| self.record.clone());
         record.toplevel = old.to_owned();
-        let mut talk = Talk {
-            token: format!("{}-back", self.token),
-            channel: None,
-            seen: 0,
-            last: None,
-            over: false,
-            begun: false,
-        };
+        let mut talk = Talk { token: format!("{}-back", self.token), ..Talk::default() };
         self.start(&mut talk, Goal::Switch, old, "any", &record).await?;
-        while let Some(said) = next_bounded(&mut talk.channel, self.patience + GOING_BACK).await {
-            talk.seen += 1;
+        loop {
+            let due = talk.order.as_ref().map(Order::deadline);
+            let said = tokio::select! {
+                said = next(&mut talk.channel) => said,
+                () = at(due) => match talk.order.as_mut().and_then(|o| o.due(Instant::now())) {
+                    Some(Due::GiveUp(why)) => return Err(Error::new(why)),
+                    Some(Due::Repeat | Due::Reconnect) => {
+                        talk.say_order().await;
+                        continue;
+                    }
+                    None => continue,
+                },
+            };
             let (word, rest) = match said {
-                Said::Line(line) => {
+                Some(Said::Event(word, rest)) => (word, rest),
+                Some(Said::Line(line)) => {
+                    talk.seen += 1;
                     self.say(Heard::Line(line)).await;
                     continue;
                 }
-                Said::Event(word, rest) => (word, rest),
+                None => break,
             };
+            talk.seen += 1;
+            if talk.order.as_mut().is_some_and(|o| o.hears(&word)) {
+                talk.order = None;
+            }
             match word.as_str() {
                 "locked" => self.order(&mut talk, "activate").await,
                 "active" => self.acknowledge(&mut talk).await?,
@@ -466,9 +509,7 @@ impl Agent {
                 "committed" => self.order(&mut talk, "release").await,
                 "released" => {
                     return match self.standing(&talk.token).await {
-                        Some(standing) if standing.current != old => {
-                            Err(Error::new(format!("it runs {}", standing.current)))
-                        }
+                        Some(now) if now.current != old => Err(Error::new(format!("it runs {}", now.current))),
                         _ => Ok(()),
                     };
                 }
@@ -480,6 +521,16 @@ impl Agent {
     }
 }
 
+impl Talk {
+    async fn say_order(&self) {
+        if let (Some(channel), Some(order)) = (&self.channel, &self.order)
+            && !order.text.is_empty()
+        {
+            channel.order(&order.text).await;
+        }
+    }
+}
+
 async fn next(channel: &mut Option<Channel>) -> Option<Said> {
     match channel {
         Some(channel) => channel.next().await,
@@ -487,29 +538,9 @@ async fn next(channel: &mut Option<Channel>) -> Option<Said> {
     }
 }
 
-async fn next_bounded(channel: &mut Option<Channel>, limit: Duration) -> Option<Said> {
-    tokio::time::timeout(limit, next(channel)).await.ok().flatten()
-}
-
-async fn standing(link: &Link, token: &str) -> Option<Standing> {
-    let answer = tokio::time::timeout(FRESH, link.run(STATE, &[token], &[])).await.ok()?.ok()?;
-    if !answer.ok() {
-        return None;
+async fn at(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
     }
-    let mut out = Standing::default();
-    for line in answer.text().lines() {
-        let (key, value) = line.split_once(' ').unwrap_or((line, ""));
-        let value = crate::error::printable(value);
-        match key {
-            "unit" => {
-                out.alive = matches!(value.as_str(), "active" | "activating" | "deactivating" | "reloading")
-            }
-            "state" => out.state = value,
-            "nonce" => out.nonce = value,
-            "current" => out.current = value,
-            "profile" => out.profile = value,
-            _ => {}
-        }
-    }
-    Some(out)
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
-use tokio_util::codec::{FramedRead, LinesCodec};
+use tokio_util::codec::{AnyDelimiterCodec, AnyDelimiterCodecError, FramedRead};
 
 use super::ssh::Link;
 use crate::error::{Error, Result, printable};
@@ -48,14 +48,17 @@ impl Channel {
         let prefix = format!("@{token} ");
         tokio::spawn(async move {
             let _child = child;
-            let mut lines = FramedRead::new(from, LinesCodec::new_with_max_length(LINE_MAX));
+            // Bytes, for a host's services print what they like.
+            let ends = || b"\n".to_vec();
+            let codec = AnyDelimiterCodec::new_with_max_length(ends(), ends(), LINE_MAX);
+            let mut lines = FramedRead::new(from, codec);
             let mut beat = tokio::time::interval(beat);
             loop {
                 let order = tokio::select! {
                     line = lines.next() => {
                         let said = match line {
-                            Some(Ok(line)) => parse(&prefix, &line),
-                            Some(Err(tokio_util::codec::LinesCodecError::MaxLineLengthExceeded)) => {
+                            Some(Ok(line)) => parse(&prefix, &String::from_utf8_lossy(&line)),
+                            Some(Err(AnyDelimiterCodecError::MaxChunkLengthExceeded)) => {
                                 Said::Line("(a line that is too long)".into())
                             }
                             Some(Err(_)) | None => break,

@@ -9,10 +9,12 @@
 
 use std::collections::BTreeSet;
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::Notify;
+use tokio::time::sleep;
 
 use super::ssh::Link;
 use crate::error::{Error, Result, ResultExt, printable};
@@ -22,6 +24,8 @@ use crate::nix::Store;
 const CHUNK: u64 = 16 << 20;
 /// Paths in a chunk.
 const CHUNK_PATHS: usize = 500;
+/// How long a host may take nothing, or be busy with what it took.
+const STALL: Duration = Duration::from_secs(300);
 /// Bytes that are left free on the host.
 pub const RESERVE: u64 = 64 << 20;
 
@@ -67,7 +71,6 @@ pub(super) async fn send(
     link: &Link,
     paths: &[(String, u64)],
     missing: &BTreeSet<String>,
-    cancel: &CancellationToken,
     each: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<u64> {
     let wanted: Vec<&(String, u64)> = paths.iter().filter(|(p, _)| missing.contains(p)).collect();
@@ -81,10 +84,7 @@ pub(super) async fn send(
             progress.done = (before + bytes).min(progress.total);
             each(progress);
         };
-        sent += tokio::select! {
-            bytes = send_chunk(store, link, &names, &mut heard) => bytes?,
-            () = cancel.cancelled() => return Err(Error::interrupted()),
-        };
+        sent += send_chunk(store, link, &names, &mut heard).await?;
         progress.done = before + chunk.iter().map(|(_, size)| size).sum::<u64>();
         each(progress);
     }
@@ -123,6 +123,7 @@ async fn send_chunk(
         return Err(Error::new("a pipe of the copy is missing"));
     };
     let (mut export_err, mut import_err) = (export.stderr.take(), import.stderr.take());
+    let moved = Notify::new();
     let pump = async {
         let mut buffer = vec![0; 128 << 10];
         let mut bytes = 0_u64;
@@ -136,15 +137,28 @@ async fn send_chunk(
                 break;
             }
             bytes += n as u64;
+            moved.notify_one();
             heard(bytes);
         }
         drop(to);
         drop(from);
         bytes
     };
-    let (bytes, export_said, import_said) =
-        tokio::join!(pump, words(&mut export_err), words(&mut import_err));
-    let imported = import.wait().await.doing("waiting for ssh")?;
+    let mut transfer = std::pin::pin!(async {
+        let said = tokio::join!(pump, words(&mut export_err), words(&mut import_err));
+        (said, import.wait().await)
+    });
+    let ((bytes, export_said, import_said), imported) = loop {
+        tokio::select! {
+            done = &mut transfer => break done,
+            () = moved.notified() => {}
+            () = sleep(STALL) => {
+                let seconds = STALL.as_secs();
+                return Err(Error::new(format!("{}: it has taken nothing for {seconds} seconds", link.address)));
+            }
+        }
+    };
+    let imported = imported.doing("waiting for ssh")?;
     let exported = export.wait().await.doing("waiting for nix-store")?;
     if !imported.success() {
         let what = if imported.code() == Some(255) {

@@ -16,7 +16,7 @@ use super::health;
 use super::local::{self, LocalClosure};
 use super::model::{Deployment, levels};
 use super::plan::{Plan, Status};
-use super::probe::{self, Found, Probe};
+use super::probe::{self, Found, Probe, in_time};
 use super::record::HostRecord;
 use super::ssh::{Link, Settings};
 use super::step::{Effect, Goal, Outcome, Phase, Setup, State, Strategy};
@@ -124,7 +124,7 @@ pub async fn survey(
         asked.spawn(async move {
             let _permit = limit.acquire().await;
             match Link::open(&target, &settings).await {
-                Ok(link) => match ask(&link, &network, &target, closure).await {
+                Ok(link) => match in_time(ask(&link, &network, &target, closure)).await {
                     Ok((probe, closure)) => (node, Found::Host(Box::new(probe)), Some(link), closure),
                     Err(e) => (node, Found::Odd(e.to_string()), Some(link), LocalClosure::default()),
                 },
@@ -157,7 +157,7 @@ pub async fn status(deployment: &Deployment, settings: &Arc<Settings>) -> Result
         asked.spawn(async move {
             let _permit = limit.acquire().await;
             let found = match Link::open(&target, &settings).await {
-                Ok(link) => match probe::ask(&link, &network).await {
+                Ok(link) => match in_time(probe::ask(&link, &network)).await {
                     Ok(probe) => Found::Host(Box::new(probe)),
                     Err(e) => Found::Odd(e.to_string()),
                 },
@@ -443,6 +443,7 @@ impl Deploy {
                 goal: self.options.goal,
                 token,
                 expected: probe.current.clone().unwrap_or_default(),
+                profile: probe.profile.clone(),
                 closure: Arc::new(survey.closures.get(node).cloned().unwrap_or_default()),
                 record,
                 previous: probe.record.clone(),

@@ -3,6 +3,7 @@
 //! Invariant: a host is not trusted; what it says is parsed into known fields and made printable.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::model::{Target, is_store_path};
 use super::record::HostRecord;
@@ -10,6 +11,8 @@ use super::ssh::{ConnectError, Link};
 use crate::error::{Error, Result, printable};
 
 const SCRIPT: &str = include_str!("sh/probe.sh");
+/// How long a host may take to answer a question.
+const ASKING: Duration = Duration::from_secs(300);
 
 /// The state of a host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -61,6 +64,12 @@ pub enum Found {
     NoWay(ConnectError),
     /// It answered, and not as it should.
     Odd(String),
+}
+
+/// What a host answers, unless it takes too long.
+pub(super) async fn in_time<T>(answer: impl Future<Output = Result<T>>) -> Result<T> {
+    let late = |_| Error::new(format!("it has not answered in {} seconds", ASKING.as_secs()));
+    tokio::time::timeout(ASKING, answer).await.map_err(late)?
 }
 
 /// Asks a host.

@@ -186,7 +186,7 @@ impl Link {
             }
             Err(_) => format!("{address} accepts connections and does not answer"),
         };
-        Err(classify(address, &said))
+        Err(classify(address, &said, &forget(address, target, settings, &said)))
     }
 
     /// Whether root's rights need the password.
@@ -369,12 +369,29 @@ fn known(path: &Path) -> String {
     format!("\"{}\"", path.display())
 }
 
-/// What ssh's words mean.
-fn classify(address: &str, said: &str) -> ConnectError {
+/// The command that forgets a host's old key, in the file that ssh has named.
+fn forget(address: &str, target: &Target, settings: &Settings, said: &str) -> String {
+    let name = match target.target_port {
+        Some(port) if port != 22 => format!("[{address}]:{port}"),
+        _ => address.to_owned(),
+    };
+    let named = said.lines().filter(|l| l.starts_with("Offending ")).find_map(|l| {
+        let (file, line) = l.split_once(" key in ")?.1.trim().rsplit_once(':')?;
+        line.parse::<u32>().is_ok().then(|| file.to_owned())
+    });
+    let file = named.unwrap_or_else(|| settings.known_hosts.display().to_string());
+    format!("ssh-keygen -R {} -f {}", quote(&name), quote(&file))
+}
+
+/// What ssh's words mean; `forget` is how the host's old key is forgotten.
+fn classify(address: &str, said: &str, forget: &str) -> ConnectError {
     let has = |words: &str| said.contains(words);
     let last = said.lines().rfind(|l| !l.trim().is_empty()).unwrap_or("the connection was closed").trim();
     if has("REMOTE HOST IDENTIFICATION HAS CHANGED") || has("Offending") {
-        ConnectError::HostKey(format!("{address} shows another host key than the one that is pinned"))
+        ConnectError::HostKey(format!(
+            "{address} shows another host key than the one that is pinned; only if it was installed anew, \
+             forget the old one: {forget}"
+        ))
     } else if has("Host key verification failed") || has("host key is known") {
         ConnectError::HostKey(format!("the host key of {address} is not known"))
     } else if has("Permission denied") || has("Too many authentication failures") {
@@ -392,7 +409,7 @@ mod tests {
 
     #[test]
     fn words_of_ssh_are_understood() {
-        let kind = |said: &str| match classify("web", said) {
+        let kind = |said: &str| match classify("web", said, "ssh-keygen -R web") {
             ConnectError::Unreachable(_) => "unreachable",
             ConnectError::HostKey(_) => "key",
             ConnectError::Refused(_) => "refused",

@@ -74,7 +74,10 @@ revert() {
   trouble=
   restore_profile || trouble="the system profile could not be set back"
   if [ "$(systemctl is-system-running 2>/dev/null)" = stopping ]; then
-    # The machine goes down: it comes back with the profile.
+    # The machine goes down: it comes back with what it boots, and nothing can be started any more.
+    case $was in
+      committing | committed) configure "$(cat "$dir/old-profile")" boot ;;
+    esac
     say reverted "by the profile, as the machine goes down"
     enter reverted
     unlock
@@ -112,7 +115,7 @@ revert() {
 if [ "$mode" = ensure ]; then
   activation=
   case $(state) in
-    starting) ;;
+    starting) unlock ;;
     *) revert "the supervisor was stopped" ;;
   esac
   exit 0
@@ -152,7 +155,8 @@ printf '%s\n' "$old" >"$dir/old"
 real "$profile" >"$dir/old-profile"
 readlink "$profile" >"$dir/old-link" 2>/dev/null
 # What earlier attempts left is of no use after a day.
-find /run/diorama -mindepth 1 -maxdepth 1 -type d -mmin +1440 -exec rm -rf {} + 2>/dev/null
+find /run/diorama /nix/var/nix/gcroots/diorama -mindepth 1 -maxdepth 1 -type d -mmin +1440 \
+  ! -name "$token" -exec rm -rf {} + 2>/dev/null
 # The old system is held until the end, whatever the profile says.
 mkdir -p "/nix/var/nix/gcroots/diorama/$token"
 ln -sfn "$old" "/nix/var/nix/gcroots/diorama/$token/old-system"
@@ -240,7 +244,9 @@ while read -r order word <&3; do
     abort)
       idle=0
       if [ -n "$activation" ] && [ "$word" != now ]; then
+        # What is half done is ended first: it is set back from one whole state to another.
         stop="the deployment was taken back"
+        say stopping
       else
         revert "the deployment was taken back"
         break

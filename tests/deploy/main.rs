@@ -1,0 +1,89 @@
+//! Deploying for real: three hosts booted from their own disks, reached over SSH, changed, and taken back.
+//!
+//! One boot, many scenarios: each begins and ends with all hosts running the system `one`, asserts how every host
+//! is, and says how long it took. `DIORAMA_SCENARIO=WORD` runs those whose name contains the word.
+//!
+//! Invariant: how a host is, is asked of the host itself, over an SSH connection of the test's own.
+
+mod cable;
+mod cuts;
+mod kills;
+mod refusals;
+mod run;
+mod starts;
+mod together;
+mod world;
+
+use std::time::Instant;
+
+use serde_json::Value;
+use world::World;
+
+/// The systems that the scenarios deploy, built.
+pub struct Systems {
+    /// What hosts run between scenarios.
+    pub one: Value,
+    /// What is there already, so that nothing has to be copied.
+    pub two: Value,
+    /// What is never there: every scenario with it ends before it is copied.
+    pub large: Value,
+}
+
+type Scenario = fn(&World, &Systems);
+
+const SCENARIOS: &[(&str, Scenario)] = &[
+    ("a failing unit", together::a_failing_unit),
+    ("a failing health check", together::a_failing_check),
+    ("a health check that was failing is waited for", together::a_late_check),
+    ("ctrl-c", together::interrupted),
+    ("a full disk", refusals::a_full_disk),
+    ("another host key", refusals::another_host_key),
+    ("another architecture", refusals::another_architecture),
+    ("two deployers", refusals::two_deployers),
+    ("no way to a host", cuts::before_anything),
+    ("cut while copying", cuts::while_copying),
+    ("cut when locked", cuts::when_locked),
+    ("cut while activating", cuts::while_activating),
+    ("cut for a moment", cuts::for_a_moment),
+    ("cut before the acknowledgement", cuts::before_the_acknowledgement),
+    ("cut while checking", cuts::while_checking),
+    ("cut while committing", cuts::while_committing),
+    ("cut before it is let go", cuts::before_it_is_let_go),
+    ("killed while copying", kills::while_copying),
+    ("killed when locked", kills::when_locked),
+    ("killed while activating", kills::while_activating),
+    ("killed before the acknowledgement", kills::before_the_acknowledgement),
+    ("killed while checking", kills::while_checking),
+    ("killed while committing", kills::while_committing),
+    ("killed while hosts are let go", kills::while_hosts_are_let_go),
+    ("reset while activating", starts::reset_while_activating),
+    ("rebooted when active", starts::rebooted_when_active),
+    ("reset when committed", starts::reset_when_committed),
+];
+
+#[test]
+#[ignore = "boots three hosts; tests/run does it"]
+fn three_hosts_are_changed_together_or_not_at_all() {
+    let w = World::new();
+    let begin = Instant::now();
+    let said = |what: &str, since: Instant| {
+        println!("{:6.1} s  {what}", since.elapsed().as_secs_f64());
+    };
+    w.boot();
+    said("the hosts boot", begin);
+    let at = Instant::now();
+    let systems = together::first(&w);
+    said("the first deployments", at);
+    let only = std::env::var("DIORAMA_SCENARIO").unwrap_or_default();
+    for (name, scenario) in SCENARIOS.iter().filter(|(n, _)| n.contains(&only)) {
+        println!("          {name} …");
+        let at = Instant::now();
+        scenario(&w, &systems);
+        w.all_settled("one");
+        said(name, at);
+    }
+    let at = Instant::now();
+    together::generations(&w, &systems);
+    said("rollback, drift, status", at);
+    said("all", begin);
+}
