@@ -509,7 +509,9 @@ impl Agent {
                 "committed" => self.order(&mut talk, "release").await,
                 "released" => {
                     return match self.standing(&talk.token).await {
-                        Some(now) if now.current != old => Err(Error::new(format!("it runs {}", now.current))),
+                        Some(now) if now.current != old => {
+                            Err(Error::new(format!("it runs {}", now.current)))
+                        }
                         _ => Ok(()),
                     };
                 }

@@ -58,7 +58,8 @@ mod tests {
     #[test]
     fn an_answer_is_parsed() {
         for (unit, alive) in [("active", true), ("deactivating", true), ("inactive", false), ("", false)] {
-            let got = parse(&format!("Welcome!\nunit {unit}\nstate acked\nnonce 1\ncurrent /a\x1b\nprofile /b\n"));
+            let got =
+                parse(&format!("Welcome!\nunit {unit}\nstate acked\nnonce 1\ncurrent /a\x1b\nprofile /b\n"));
             let want = Standing {
                 alive,
                 state: "acked".into(),

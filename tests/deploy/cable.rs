@@ -29,10 +29,9 @@ pub struct Cable {
 }
 
 impl Cable {
-    /// Lays a cable to a port of this machine.
-    pub fn to(port: u16) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let own = listener.local_addr().unwrap().port();
+    /// Lays a cable from one port of this machine to another.
+    pub fn lay(own: u16, port: u16) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, own)).unwrap();
         let shared = Shared::default();
         let cable = Self { port: own, shared: Arc::clone(&shared) };
         std::thread::spawn(move || {
@@ -41,7 +40,8 @@ impl Cable {
                 std::thread::spawn(move || {
                     wait_plugged(&shared);
                     let Ok(host) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else { return };
-                    let (from, to, back) = (client.try_clone().unwrap(), host.try_clone().unwrap(), shared.clone());
+                    let (from, to, back) =
+                        (client.try_clone().unwrap(), host.try_clone().unwrap(), shared.clone());
                     std::thread::spawn(move || pump(from, to, &shared, true));
                     pump(host, client, &back, false);
                 });
@@ -70,11 +70,16 @@ impl Cable {
         self.change(|s| s.speed = Some(speed));
     }
 
+    /// Bytes that have gone towards the host.
+    pub fn sent(&self) -> u64 {
+        self.shared.0.lock().unwrap().sent
+    }
+
     /// Waits until so many more bytes have gone towards the host.
     pub fn wait_sent(&self, more: u64, limit: Duration) {
         let end = Instant::now() + limit;
+        let want = self.sent() + more;
         let mut state = self.shared.0.lock().unwrap();
-        let want = state.sent + more;
         while state.sent < want {
             let left = end.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "no bytes travel");
@@ -102,9 +107,11 @@ fn pump(mut from: TcpStream, mut to: TcpStream, shared: &Shared, towards: bool) 
             state.sent += n as u64;
             shared.1.notify_all();
             // A limit is kept by the clock; whoever heals the cable ends the wait.
-            let end = Instant::now() + state.speed.map_or(Duration::ZERO, |s| Duration::from_secs_f64(n as f64 / s as f64));
+            let end = Instant::now()
+                + state.speed.map_or(Duration::ZERO, |s| Duration::from_secs_f64(n as f64 / s as f64));
             while state.speed.is_some() && Instant::now() < end {
-                state = shared.1.wait_timeout(state, end.saturating_duration_since(Instant::now())).unwrap().0;
+                state =
+                    shared.1.wait_timeout(state, end.saturating_duration_since(Instant::now())).unwrap().0;
             }
         }
     }

@@ -8,22 +8,22 @@ use crate::world::{VICTIM, World};
 
 /// The host goes back by itself; then the deployer hears of it.
 #[track_caller]
-fn goes_back(w: &World, run: Run) {
-    w.settled(VICTIM, "one");
+fn goes_back(w: &World, s: &Systems, run: Run) {
+    w.settled(VICTIM, s.old.0);
     w.cable(VICTIM).heal();
     let end = run.end(5);
     end.outcomes(["rolled-back"; 3]);
 }
 
-pub fn before_anything(w: &World, s: &Systems) {
+pub fn before_anything(w: &World, s: &mut Systems) {
     w.cable(VICTIM).cut();
-    let end = w.begin(&s.two, &["--connect-timeout", "3"]).end(1);
+    let end = w.begin(&s.new.1, &["--connect-timeout", "3"]).end(1);
     assert!(end.errors.contains("nothing was changed: storage:"), "{end:?}");
     assert!(end.errors.contains("--skip-unreachable"), "{end:?}");
     w.cable(VICTIM).heal();
 }
 
-pub fn while_copying(w: &World, s: &Systems) {
+pub fn while_copying(w: &World, s: &mut Systems) {
     w.cable(VICTIM).slow(400_000);
     let mut run = w.begin(&s.large, &[]);
     run.phase(VICTIM, "copying");
@@ -33,35 +33,35 @@ pub fn while_copying(w: &World, s: &Systems) {
     end.outcomes(["untouched"; 3]);
     assert!(end.outcome(VICTIM).1.contains("the connection was lost"), "{end:?}");
     w.cable(VICTIM).heal();
-    w.all_whole("one");
+    w.all_whole(s.old.0);
 }
 
-pub fn when_locked(w: &World, s: &Systems) {
-    let mut run = w.begin(&s.two, &[]);
+pub fn when_locked(w: &World, s: &mut Systems) {
+    let mut run = w.begin(&s.new.1, &[]);
     run.phase(VICTIM, "locking");
     run.phase(VICTIM, "locked");
     w.cable(VICTIM).cut();
-    w.settled(VICTIM, "one");
+    w.settled(VICTIM, s.old.0);
     w.cable(VICTIM).heal();
     let end = run.end(5);
     // Whether the order to activate has arrived before the cut is nobody's to say.
     assert!(["untouched", "rolled-back"].contains(&end.outcome(VICTIM).0.as_str()), "{end:?}");
 }
 
-pub fn while_activating(w: &World, s: &Systems) {
-    w.on(VICTIM, "echo two >/var/lib/hold");
-    let mut run = w.begin(&s.two, &[]);
+pub fn while_activating(w: &World, s: &mut Systems) {
+    w.on(VICTIM, &format!("echo {} >/var/lib/hold", s.new.0));
+    let mut run = w.begin(&s.new.1, &[]);
     run.phase(VICTIM, "activating");
     w.wait("the unit is held", || w.ssh(VICTIM, "systemctl is-active hello | grep -q activating"));
     w.cable(VICTIM).cut();
-    goes_back(w, run);
+    goes_back(w, s, run);
     w.on(VICTIM, "rm /var/lib/hold");
 }
 
 /// A network that comes back in time is no failure.
-pub fn for_a_moment(w: &World, s: &Systems) {
+pub fn for_a_moment(w: &World, s: &mut Systems) {
     w.on(VICTIM, "touch /var/lib/sick");
-    let mut run = w.begin(&s.two, &["--patience", "120"]);
+    let mut run = w.begin(&s.new.1, &["--patience", "120"]);
     run.phase(VICTIM, "checking");
     w.cable(VICTIM).cut();
     w.on(VICTIM, "rm /var/lib/sick");
@@ -69,39 +69,38 @@ pub fn for_a_moment(w: &World, s: &Systems) {
     std::thread::sleep(Duration::from_secs(4));
     w.cable(VICTIM).heal();
     run.end(0).outcomes(["switched"; 3]);
-    w.all_settled("two");
-    crate::together::back(w, s);
+    s.swap();
 }
 
-pub fn before_the_acknowledgement(w: &World, s: &Systems) {
-    let mut run = w.begin(&s.two, &[]);
+pub fn before_the_acknowledgement(w: &World, s: &mut Systems) {
+    let mut run = w.begin(&s.new.1, &[]);
     run.phase(VICTIM, "acking");
     w.cable(VICTIM).cut();
-    goes_back(w, run);
+    goes_back(w, s, run);
 }
 
-pub fn while_checking(w: &World, s: &Systems) {
+pub fn while_checking(w: &World, s: &mut Systems) {
     w.on(VICTIM, "touch /var/lib/sick");
-    let mut run = w.begin(&s.two, &[]);
+    let mut run = w.begin(&s.new.1, &[]);
     run.phase(VICTIM, "checking");
     w.cable(VICTIM).cut();
-    goes_back(w, run);
+    goes_back(w, s, run);
     w.on(VICTIM, "rm /var/lib/sick");
 }
 
-pub fn while_committing(w: &World, s: &Systems) {
-    let mut run = w.begin(&s.two, &[]);
+pub fn while_committing(w: &World, s: &mut Systems) {
+    let mut run = w.begin(&s.new.1, &[]);
     run.phase(VICTIM, "committing");
     w.cable(VICTIM).cut();
-    goes_back(w, run);
+    goes_back(w, s, run);
 }
 
 /// The order to keep the new system never arrives at one host: the others, which have it, are taken back.
-pub fn before_it_is_let_go(w: &World, s: &Systems) {
-    let mut run = w.begin(&s.two, &[]);
+pub fn before_it_is_let_go(w: &World, s: &mut Systems) {
+    let mut run = w.begin(&s.new.1, &[]);
     run.phase(VICTIM, "committed");
     w.cable(VICTIM).cut();
-    w.settled(VICTIM, "one");
+    w.settled(VICTIM, s.old.0);
     w.cable(VICTIM).heal();
     let end = run.end(5);
     end.outcomes(["rolled-back"; 3]);

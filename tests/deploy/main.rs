@@ -1,7 +1,7 @@
 //! Deploying for real: three hosts booted from their own disks, reached over SSH, changed, and taken back.
 //!
-//! One boot, many scenarios: each begins and ends with all hosts running the system `one`, asserts how every host
-//! is, and says how long it took. `DIORAMA_SCENARIO=WORD` runs those whose name contains the word.
+//! One boot, many scenarios: each begins and ends with all hosts running the same system, asserts how every host is,
+//! and says how long it took. `DIORAMA_SCENARIO=WORD` runs those whose name contains the word.
 //!
 //! Invariant: how a host is, is asked of the host itself, over an SSH connection of the test's own.
 
@@ -21,15 +21,22 @@ use world::World;
 
 /// The systems that the scenarios deploy, built.
 pub struct Systems {
-    /// What hosts run between scenarios.
-    pub one: Value,
-    /// What is there already, so that nothing has to be copied.
-    pub two: Value,
+    /// What hosts run, by its greeting and as a deployment.
+    pub old: (&'static str, Value),
+    /// What they shall run; it is there already, so that nothing has to be copied.
+    pub new: (&'static str, Value),
     /// What is never there: every scenario with it ends before it is copied.
     pub large: Value,
 }
 
-type Scenario = fn(&World, &Systems);
+impl Systems {
+    /// A deployment has succeeded: what was new is old.
+    pub fn swap(&mut self) {
+        std::mem::swap(&mut self.old, &mut self.new);
+    }
+}
+
+type Scenario = fn(&World, &mut Systems);
 
 const SCENARIOS: &[(&str, Scenario)] = &[
     ("a failing unit", together::a_failing_unit),
@@ -72,18 +79,18 @@ fn three_hosts_are_changed_together_or_not_at_all() {
     w.boot();
     said("the hosts boot", begin);
     let at = Instant::now();
-    let systems = together::first(&w);
+    let mut systems = together::first(&w);
     said("the first deployments", at);
     let only = std::env::var("DIORAMA_SCENARIO").unwrap_or_default();
     for (name, scenario) in SCENARIOS.iter().filter(|(n, _)| n.contains(&only)) {
         println!("          {name} …");
         let at = Instant::now();
-        scenario(&w, &systems);
-        w.all_settled("one");
+        scenario(&w, &mut systems);
+        w.all_settled(systems.old.0);
         said(name, at);
     }
     let at = Instant::now();
-    together::generations(&w, &systems);
+    together::generations(&w, &mut systems);
     said("rollback, drift, status", at);
     said("all", begin);
 }

@@ -12,7 +12,7 @@ for size in 1G 256M 64M 16M 4M 1M 256K 64K 16K 4K; do
 done
 test $n -gt 0";
 
-pub fn a_full_disk(w: &World, s: &Systems) {
+pub fn a_full_disk(w: &World, s: &mut Systems) {
     w.cable(VICTIM).slow(400_000);
     let mut run = w.begin(&s.large, &[]);
     run.phase(VICTIM, "copying");
@@ -24,14 +24,14 @@ pub fn a_full_disk(w: &World, s: &Systems) {
     end.outcomes(["untouched"; 3]);
     let why = end.outcome(VICTIM).1.to_lowercase();
     assert!(why.contains("no space left") || why.contains("disk is full"), "{end:?}");
-    w.all_settled("one");
+    w.all_settled(s.old.0);
     // The next plan says so before a byte is sent.
     let end = w.begin(&s.large, &[]).end(1);
     assert!(end.errors.contains("nothing was changed: storage: its store has"), "{end:?}");
     w.on(VICTIM, "rm /var/lib/filler*");
 }
 
-pub fn another_host_key(w: &World, s: &Systems) {
+pub fn another_host_key(w: &World, s: &mut Systems) {
     let file = w.known_hosts();
     let pinned = std::fs::read_to_string(&file).unwrap();
     let port = |name: &str| format!("[127.0.0.1]:{} ", w.cable(name).port);
@@ -44,7 +44,7 @@ pub fn another_host_key(w: &World, s: &Systems) {
         .collect();
     std::fs::write(&file, lies.join("\n") + "\n").unwrap();
     for more in [&[][..], &["--trust-on-first-use"]] {
-        let end = w.begin(&s.two, more).end(1);
+        let end = w.begin(&s.new.1, more).end(1);
         assert!(end.errors.contains("nothing was changed: storage:"), "{end:?}");
         assert!(end.errors.contains("shows another host key than the one that is pinned"), "{end:?}");
         // The way out, for somebody who knows why.
@@ -53,16 +53,16 @@ pub fn another_host_key(w: &World, s: &Systems) {
     std::fs::write(&file, pinned).unwrap();
 }
 
-pub fn another_architecture(w: &World, s: &Systems) {
-    let mut two = s.two.clone();
+pub fn another_architecture(w: &World, s: &mut Systems) {
+    let mut two = s.new.1.clone();
     two["nodes"][VICTIM]["system"] = "aarch64-linux".into();
     let end = w.begin(&two, &[]).end(1);
     assert!(end.errors.contains("storage: it is Linux x86_64, the model says aarch64-linux"), "{end:?}");
 }
 
-pub fn two_deployers(w: &World, s: &Systems) {
-    w.on(VICTIM, "echo two >/var/lib/hold");
-    let mut first = w.begin(&s.two, &[]);
+pub fn two_deployers(w: &World, s: &mut Systems) {
+    w.on(VICTIM, &format!("echo {} >/var/lib/hold", s.new.0));
+    let mut first = w.begin(&s.new.1, &[]);
     first.phase(VICTIM, "activating");
     let end = w.begin(&s.large, &[]).end(1);
     assert!(end.errors.contains("another deployment holds it: "), "{end:?}");
@@ -70,5 +70,5 @@ pub fn two_deployers(w: &World, s: &Systems) {
     assert!(end.errors.contains(&format!("{who}@")), "{end:?}");
     w.on(VICTIM, "rm /var/lib/hold");
     first.end(0).outcomes(["switched"; 3]);
-    crate::together::back(w, s);
+    s.swap();
 }

@@ -72,18 +72,13 @@ impl Run {
         }
     }
 
-    /// Waits until a host has come to a phase.
+    /// Waits until a host has come to a phase, unless it has been there already.
     #[track_caller]
     pub fn phase(&mut self, host: &str, phase: &str) {
-        self.until(&format!("{host} {phase}"), |e| {
-            e["event"] == "phase" && e["host"] == host && e["phase"] == phase
-        });
-    }
-
-    /// Whether a host has come to a phase already.
-    pub fn saw(&self, host: &str, phase: &str) -> Option<()> {
-        let it = |e: &&Value| e["event"] == "phase" && e["host"] == host && e["phase"] == phase;
-        self.seen.iter().find(it).map(drop)
+        let it = |e: &Value| e["event"] == "phase" && e["host"] == host && e["phase"] == phase;
+        if !self.seen.iter().any(it) {
+            self.until(&format!("{host} {phase}"), it);
+        }
     }
 
     /// Ends it, as nobody can prepare for.

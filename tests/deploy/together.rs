@@ -1,10 +1,29 @@
 //! What a deployment is for: all hosts get the new system, or all keep the old one.
 
+use serde_json::Value;
+
 use crate::Systems;
 use crate::world::{HOSTS, VICTIM, World};
 
-/// Brings the blank hosts to the first system, and builds the others.
+/// The systems, and hosts that run the first of them.
 pub fn first(w: &World) -> Systems {
+    let files = ["one", "two", "large"].map(|n| w.path(&format!("{n}.json")));
+    let read = |n: usize| serde_json::from_slice(&std::fs::read(&files[n]).unwrap()).unwrap();
+    if !files[2].exists() {
+        for (file, system) in files.iter().zip(from_nothing(w)) {
+            std::fs::write(file, system.to_string()).unwrap();
+        }
+    }
+    let mut systems = Systems { old: ("one", read(0)), new: ("two", read(1)), large: read(2) };
+    // A world that was kept may be where the last run has left it.
+    if w.host(VICTIM).is_some_and(|h| h.greeting == "two") {
+        systems.swap();
+    }
+    systems
+}
+
+/// Brings the blank hosts to the first system, and builds the others.
+fn from_nothing(w: &World) -> [Value; 3] {
     let infra = w.infrastructure();
     let one = w.model("one", false);
     let deploy = |more: &[&'static str]| {
@@ -32,27 +51,20 @@ pub fn first(w: &World) -> Systems {
     let large = w.build(&w.model("large", true));
     w.begin(&two, &[]).end(0).outcomes(["switched"; 3]);
     w.all_settled("two");
-    w.begin(&one, &[]).end(0).outcomes(["switched"; 3]);
-    Systems { one, two, large }
+    [one, two, large]
 }
 
-/// Back to what hosts run between scenarios.
-pub fn back(w: &World, s: &Systems) {
-    w.begin(&s.one, &[]).end(0);
-    w.all_settled("one");
-}
-
-pub fn a_failing_unit(w: &World, s: &Systems) {
-    w.on(VICTIM, "echo two >/var/lib/fail");
-    let end = w.begin(&s.two, &[]).end(5);
+pub fn a_failing_unit(w: &World, s: &mut Systems) {
+    w.on(VICTIM, &format!("echo {} >/var/lib/fail", s.new.0));
+    let end = w.begin(&s.new.1, &[]).end(5);
     end.outcomes(["rolled-back"; 3]);
     assert_eq!(end.outcome(VICTIM).1, "units of the new system have failed");
     w.on(VICTIM, "rm /var/lib/fail");
 }
 
-pub fn a_failing_check(w: &World, s: &Systems) {
+pub fn a_failing_check(w: &World, s: &mut Systems) {
     w.on(VICTIM, "touch /var/lib/sick");
-    let mut two = s.two.clone();
+    let mut two = s.new.1.clone();
     two["nodes"][VICTIM]["healthChecks"][0]["timeout"] = 2.into();
     let end = w.begin(&two, &[]).end(5);
     end.outcomes(["rolled-back"; 3]);
@@ -61,22 +73,21 @@ pub fn a_failing_check(w: &World, s: &Systems) {
 }
 
 /// A check that fails before a deployment is no reason to believe that it fails after it.
-pub fn a_late_check(w: &World, s: &Systems) {
+pub fn a_late_check(w: &World, s: &mut Systems) {
     w.on(VICTIM, "touch /var/lib/sick");
-    let mut run = w.begin(&s.two, &[]);
+    let mut run = w.begin(&s.new.1, &[]);
     for name in HOSTS.iter().filter(|n| **n != VICTIM) {
         run.phase(name, "healthy");
     }
     // The others wait for this one.
     w.on(VICTIM, "rm /var/lib/sick");
     run.end(0).outcomes(["switched"; 3]);
-    w.all_settled("two");
-    back(w, s);
+    s.swap();
 }
 
-pub fn interrupted(w: &World, s: &Systems) {
-    w.on(VICTIM, "echo two >/var/lib/hold");
-    let mut run = w.begin(&s.two, &[]);
+pub fn interrupted(w: &World, s: &mut Systems) {
+    w.on(VICTIM, &format!("echo {} >/var/lib/hold", s.new.0));
+    let mut run = w.begin(&s.new.1, &[]);
     run.phase(VICTIM, "activating");
     run.interrupt();
     run.phase(VICTIM, "reverting");
@@ -86,17 +97,19 @@ pub fn interrupted(w: &World, s: &Systems) {
 }
 
 /// Generations, all and one; somebody else's change is met by the drift guard.
-pub fn generations(w: &World, s: &Systems) {
-    w.expect(0, &["rollback", "2", "--network", "shop", "--yes"]);
-    w.all_settled("two");
-    w.expect(0, &["rollback", "1", "--on", VICTIM, "--network", "shop", "--yes"]);
+pub fn generations(w: &World, s: &mut Systems) {
+    // The first two generations are `one` and `two`.
+    let (now, other) = if s.old.0 == "one" { ("1", "2") } else { ("2", "1") };
+    w.expect(0, &["rollback", other, "--network", "shop", "--yes"]);
+    w.all_settled(s.new.0);
+    w.expect(0, &["rollback", now, "--on", VICTIM, "--network", "shop", "--yes"]);
     let greetings: Vec<String> = w.hosts().into_iter().map(|h| h.unwrap().greeting).collect();
-    assert_eq!(greetings, ["two", "one", "two"]);
-    let other = s.one["nodes"][HOSTS[0]]["toplevel"].as_str().unwrap();
-    w.on(HOSTS[0], &format!("{other}/bin/switch-to-configuration test"));
-    let end = w.begin(&s.one, &[]).end(1);
+    assert_eq!(greetings, [s.new.0, s.old.0, s.new.0]);
+    let old = s.old.1["nodes"][HOSTS[0]]["toplevel"].as_str().unwrap();
+    w.on(HOSTS[0], &format!("{old}/bin/switch-to-configuration test"));
+    let end = w.begin(&s.old.1, &[]).end(1);
     assert!(end.errors.contains("--accept-drift"), "{end:?}");
-    w.begin(&s.one, &["--accept-drift"]).end(0);
-    w.all_settled("one");
+    w.begin(&s.old.1, &["--accept-drift"]).end(0);
+    w.all_settled(s.old.0);
     w.expect(0, &["status", "--network", "shop"]);
 }

@@ -4,6 +4,8 @@
 //! `/var/lib/hold` holds the unit `hello` of the system that it names, `/var/lib/fail` lets it fail, `/var/lib/sick`
 //! is what the health check does not want to see.
 //!
+//! With `DIORAMA_TEST_WORLD=DIR` the hosts run on when the test ends, for the next run with it.
+//!
 //! Invariant: how a host is, is asked of the host itself, over an SSH connection of the test's own.
 
 use std::os::unix::fs::PermissionsExt;
@@ -31,7 +33,9 @@ pub const LARGE: usize = 12 << 20;
 
 /// A user of their own: nothing of this one's sessions, keys or disks is seen or touched.
 pub struct World {
-    home: tempfile::TempDir,
+    home: PathBuf,
+    /// Removed at the end, unless the world is kept.
+    temporary: Option<tempfile::TempDir>,
     key: PathBuf,
     /// The hosts' own ports.
     ports: [u16; 3],
@@ -73,7 +77,7 @@ const ASK: &str = r#"readlink /run/current-system
 readlink -f /nix/var/nix/profiles/system
 id=$(sed -n 's/^set default=//p' /boot/grub/grub.cfg)
 sed -n "/--id $id {/,/}/s/.*diorama.system=\([^ ]*\).*/\1/p" /boot/grub/grub.cfg
-cat /etc/greeting 2>/dev/null || echo none
+echo "$(cat /etc/greeting 2>/dev/null || echo none)"
 readlink /run/diorama/lock || echo free
 systemctl list-units --all --plain --no-legend 'diorama-deploy-*' | wc -l
 ls /nix/var/nix/gcroots/diorama 2>/dev/null | wc -l"#;
@@ -87,31 +91,45 @@ fn free_port() -> u16 {
 }
 
 impl World {
+    /// A new world, or the kept one.
     pub fn new() -> Self {
-        let home = tempfile::Builder::new().prefix("dio").tempdir_in("/tmp").unwrap();
+        let kept = std::env::var_os("DIORAMA_TEST_WORLD").map(PathBuf::from);
+        let temporary = kept.is_none().then(|| {
+            let mut builder = tempfile::Builder::new();
+            builder.prefix("dio").tempdir_in("/tmp").unwrap()
+        });
+        let home = kept.unwrap_or_else(|| temporary.as_ref().unwrap().path().to_owned());
         // A copy, on ports that nobody has: the lock file is written beside the model.
-        let hosts = home.path().join("hosts");
-        std::fs::create_dir(&hosts).unwrap();
-        let ports = [free_port(), free_port(), free_port()];
-        for file in ["network.nix", "infrastructure.nix", "insecure-key", "insecure-key.pub"] {
-            let mut text = std::fs::read_to_string(example("production").join(file)).unwrap();
-            for (was, is) in ["2201", "2202", "2203"].iter().zip(ports) {
-                text = text.replace(was, &is.to_string());
+        let hosts = home.join("hosts");
+        let list = home.join("ports");
+        if !list.exists() {
+            std::fs::create_dir_all(&hosts).unwrap();
+            let ports: Vec<String> = (0..6).map(|_| free_port().to_string()).collect();
+            for file in ["network.nix", "infrastructure.nix", "insecure-key", "insecure-key.pub"] {
+                let mut text = std::fs::read_to_string(example("production").join(file)).unwrap();
+                for (was, is) in ["2201", "2202", "2203"].iter().zip(&ports) {
+                    text = text.replace(was, is);
+                }
+                std::fs::write(hosts.join(file), text).unwrap();
             }
-            std::fs::write(hosts.join(file), text).unwrap();
+            std::fs::write(&list, ports.join("\n")).unwrap();
         }
+        let ports: Vec<u16> =
+            std::fs::read_to_string(&list).unwrap().lines().map(|l| l.parse().unwrap()).collect();
         let key = hosts.join("insecure-key");
         std::fs::set_permissions(&key, PermissionsExt::from_mode(0o600)).unwrap();
-        Self { home, key, ports, cables: ports.map(Cable::to), numbers: AtomicU32::new(0) }
+        let cables = [0, 1, 2].map(|n| Cable::lay(ports[3 + n], ports[n]));
+        let ports = [ports[0], ports[1], ports[2]];
+        Self { home, temporary: temporary, key, ports, cables, numbers: AtomicU32::new(0) }
     }
 
     /// Boots the hosts.
     pub fn boot(&self) {
-        self.expect(0, &["up", "-d", "--wait", &self.home.path().join("hosts").display().to_string()]);
+        self.expect(0, &["up", "-d", "--wait", &self.home.join("hosts").display().to_string()]);
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
-        self.home.path().join(name)
+        self.home.join(name)
     }
 
     /// What the network's pinned keys are in.
@@ -120,7 +138,7 @@ impl World {
     }
 
     pub fn command(&self, args: &[&str]) -> Command {
-        let home = self.home.path();
+        let home = &self.home;
         let mut command = Command::new(env!("CARGO_BIN_EXE_diorama"));
         command.args(args).current_dir(home).env("HOME", home).stdin(Stdio::null());
         for name in
@@ -310,13 +328,20 @@ in {{ postgresql = node; storage = node; webserver = node; }}
                 return it;
             }
             assert!(Instant::now() < end, "{what}: {:#?}", self.hosts());
-            std::thread::sleep(Duration::from_millis(500));
+            std::thread::sleep(Duration::from_secs(1));
         }
+    }
+
+    /// Waits on a host until no supervisor holds it: one question, not many.
+    fn wait_free(&self, name: &str) {
+        let script = "while [ -L /run/diorama/lock ]; do sleep 0.5; done";
+        self.wait(&format!("{name} is free"), || self.ssh(name, script));
     }
 
     /// Waits until a host is whole and greets so; a supervisor lets go in its own time.
     #[track_caller]
     pub fn settled(&self, name: &str, greeting: &str) {
+        self.wait_free(name);
         self.wait(&format!("{name} runs {greeting}"), || {
             self.host(name).filter(|h| h.is_whole() && h.greeting == greeting)
         });
@@ -325,6 +350,11 @@ in {{ postgresql = node; storage = node; webserver = node; }}
     /// Waits until all hosts are whole, greet so, and nothing is left of any deployment.
     #[track_caller]
     pub fn all_settled(&self, greeting: &str) {
+        std::thread::scope(|s| {
+            for name in HOSTS {
+                s.spawn(|| self.wait_free(name));
+            }
+        });
         self.wait(&format!("all run {greeting}"), || {
             let hosts = self.hosts();
             let well = |h: &Option<Host>| {
@@ -365,7 +395,9 @@ impl Drop for World {
             let _ = Command::new("ssh").args(["-o", &path, "-O", "exit", "127.0.0.1"]).output();
         }
         // After a failed assertion too, no machine is left running.
-        let _ = self.command(&["down", "--power"]).output();
+        if self.temporary.is_some() {
+            let _ = self.command(&["down", "--power"]).output();
+        }
     }
 }
 

@@ -15,6 +15,7 @@
   ./host.nix
   ./coverage.nix
   ./graphics.nix
+  ./sudo.nix
   ./services/cron.nix
   ./services/dnsmasq.nix
   ./services/haproxy.nix

@@ -74,6 +74,21 @@ in
     ];
     expected = [ true true true true false ];
   };
+  "sudo asks for a password unless it is told otherwise, and is nowhere when nobody wants it" = {
+    expr =
+      let
+        of = sudo: one { security.sudo = sudo; };
+        wheel = c: lib.head (lib.filter (lib.hasPrefix "%wheel") (lib.splitString "\n" c.environment.etc.sudoers.text));
+        off = of { };
+      in
+      [
+        (wheel (of { enable = true; }))
+        (wheel (of { enable = true; wheelNeedsPassword = false; }))
+        (of { enable = true; }).environment.etc.sudoers.mode
+        [ (off.environment.etc ? sudoers) (off.systemd.services ? setuid-wrappers) (elem "sudo" off.system.extraPackages) ]
+      ];
+    expected = [ "%wheel ALL=(ALL:ALL) ALL" "%wheel ALL=(ALL:ALL) NOPASSWD: ALL" "0440" [ false false false ] ];
+  };
   "numbers of accounts do not move when others come" = {
     expr =
       let
