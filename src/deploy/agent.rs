@@ -6,6 +6,7 @@
 //!
 //! Invariant: whatever is ordered is answered by an event, in bounded time.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,6 +66,8 @@ pub(super) struct Agent {
     /// What it would have booted then.
     pub profile: Option<String>,
     pub closure: Arc<LocalClosure>,
+    /// Paths that the host has in any case.
+    pub present: BTreeSet<String>,
     pub record: HostRecord,
     /// What the host remembered before.
     pub previous: Option<HostRecord>,
@@ -216,7 +219,8 @@ impl Agent {
         let link = self.link().await.map_err(|e| Error::new(e.to_string()))?;
         let closure = Arc::clone(&self.closure);
         in_time(copy::root(&link, &self.token, &closure.paths)).await?;
-        let missing = in_time(probe::missing(&link, &closure.paths)).await?;
+        let system = self.target.toplevel.clone();
+        let missing = in_time(probe::missing(&link, &system, &closure.paths, &self.present)).await?;
         let (tell, node) = (self.tell.clone(), self.node.clone());
         let mut each = |progress| {
             // Only the newest matters, so a full queue loses nothing.
@@ -226,7 +230,7 @@ impl Agent {
         if missing.is_empty() {
             return Ok(());
         }
-        let still = in_time(probe::missing(&link, &closure.paths)).await?;
+        let still = in_time(probe::missing(&link, &system, &closure.paths, &self.present)).await?;
         match still.first() {
             None => Ok(()),
             Some(path) => Err(Error::new(format!("{}: {path} did not arrive", link.address))),

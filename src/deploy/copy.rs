@@ -14,8 +14,9 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 use tokio::sync::Notify;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
+use super::plan::megabytes;
 use super::ssh::Link;
 use crate::error::{Error, Result, ResultExt, printable};
 use crate::nix::Store;
@@ -26,6 +27,8 @@ const CHUNK: u64 = 16 << 20;
 const CHUNK_PATHS: usize = 500;
 /// How long a host may take nothing, or be busy with what it took.
 const STALL: Duration = Duration::from_secs(300);
+/// How long a host may take to say how much room it has.
+const ASKING: Duration = Duration::from_secs(30);
 /// Bytes that are left free on the host.
 pub const RESERVE: u64 = 64 << 20;
 
@@ -161,10 +164,13 @@ async fn send_chunk(
     let imported = imported.doing("waiting for ssh")?;
     let exported = export.wait().await.doing("waiting for nix-store")?;
     if !imported.success() {
-        let what = if imported.code() == Some(255) {
-            "the connection was lost"
-        } else {
-            "its store refuses the copy"
+        let lost = imported.code() == Some(255);
+        // A full disk is many errors of many programs: the host is asked.
+        let free = if lost { None } else { free(link).await };
+        let what = match free {
+            Some(free) if free < RESERVE => format!("its disk is full, {} are free", megabytes(free)),
+            _ if lost => "the connection was lost".to_owned(),
+            _ => "its store refuses the copy".to_owned(),
         };
         return Err(Error::new(format!("{}: {what}: {}", link.address, last_line(&import_said))));
     }
@@ -172,6 +178,13 @@ async fn send_chunk(
         return Err(Error::new(format!("nix-store --export: {}", last_line(&export_said))));
     }
     Ok(bytes)
+}
+
+/// Free bytes for the host's store, if it says so.
+async fn free(link: &Link) -> Option<u64> {
+    let script = "df -Pk /nix/store | { read -r _; read -r _ _ _ free _; echo \"$free\"; }";
+    let answer = timeout(ASKING, link.run(script, &[], &[])).await.ok()?.ok()?;
+    answer.text().trim().parse::<u64>().ok().map(|kb| kb.saturating_mul(1024))
 }
 
 async fn words(stream: &mut Option<impl tokio::io::AsyncRead + Unpin>) -> String {

@@ -121,10 +121,11 @@ pub async fn survey(
         known.insert(&target.toplevel, closure.clone());
         let (node, target, settings) = (node.clone(), target.clone(), Arc::clone(settings));
         let (network, limit) = (deployment.network.name.clone(), Arc::clone(&limit));
+        let store = store.clone();
         asked.spawn(async move {
             let _permit = limit.acquire().await;
             match Link::open(&target, &settings).await {
-                Ok(link) => match in_time(ask(&link, &network, &target, closure)).await {
+                Ok(link) => match in_time(ask(&link, &store, &network, &target, closure)).await {
                     Ok((probe, closure)) => (node, Found::Host(Box::new(probe)), Some(link), closure),
                     Err(e) => (node, Found::Odd(e.to_string()), Some(link), LocalClosure::default()),
                 },
@@ -176,6 +177,7 @@ pub async fn status(deployment: &Deployment, settings: &Arc<Settings>) -> Result
 
 async fn ask(
     link: &Link,
+    store: &Store,
     network: &str,
     target: &super::model::Target,
     closure: Option<LocalClosure>,
@@ -201,11 +203,16 @@ async fn ask(
             ..LocalClosure::default()
         },
     };
-    let missing = probe::missing(link, &closure.paths).await?;
     if let Some(current) = &probe.current {
-        // A host whose store does not know its own system is still worth a plan.
-        probe.closure = probe::closure(link, current).await.ok();
+        // What was deployed from here is known here. A host whose store does not know its own system is still
+        // worth a plan.
+        probe.closure = match local::requisites(store, current).await {
+            Ok(paths) => Some(paths),
+            Err(_) => probe::closure(link, current).await.ok(),
+        };
     }
+    let present = probe.closure.iter().flatten().cloned().collect();
+    let missing = probe::missing(link, &target.toplevel, &closure.paths, &present).await?;
     if missing.is_empty() && probe.current.as_ref() != Some(&target.toplevel) {
         probe.dry_activate = Some(probe::dry_activate(link, &target.toplevel).await?);
     }
@@ -445,6 +452,7 @@ impl Deploy {
                 expected: probe.current.clone().unwrap_or_default(),
                 profile: probe.profile.clone(),
                 closure: Arc::new(survey.closures.get(node).cloned().unwrap_or_default()),
+                present: probe.closure.iter().flatten().cloned().collect(),
                 record,
                 previous: probe.record.clone(),
                 patience: self.options.patience,

@@ -47,8 +47,8 @@ pub(super) async fn nix_store(store: &Store, args: &[&str]) -> Result<String> {
 /// # Errors
 /// When the system is not in the store.
 pub async fn closure_of(store: &Store, toplevel: &str) -> Result<LocalClosure> {
-    let requisites = nix_store(store, &["--query", "--requisites", toplevel]).await?;
-    let paths: Vec<&str> = requisites.lines().collect();
+    let requisites = requisites(store, toplevel).await?;
+    let paths: Vec<&str> = requisites.iter().map(String::as_str).collect();
     let mut sizes = Vec::new();
     for batch in paths.chunks(BATCH) {
         let mut args = vec!["--query", "--size"];
@@ -63,6 +63,12 @@ pub async fn closure_of(store: &Store, toplevel: &str) -> Result<LocalClosure> {
     let paths = paths.into_iter().map(str::to_owned).zip(sizes).collect();
     let top = Path::new(toplevel);
     Ok(LocalClosure { paths, units: units(&top.join("etc/systemd/system")), boot: boot(top) })
+}
+
+/// Everything a path of this machine's store needs, each after all that it refers to.
+pub(super) async fn requisites(store: &Store, path: &str) -> Result<Vec<String>> {
+    let said = nix_store(store, &["--query", "--requisites", path]).await?;
+    Ok(said.lines().map(str::to_owned).collect())
 }
 
 /// The units of a directory, with what their links lead to.

@@ -134,20 +134,33 @@ pub fn fits(machine: &str, target: &Target) -> bool {
     runs(&target.system) || (cpu == "x86_64" && target.system == "i686-linux")
 }
 
-/// Asks which of these paths the host's store lacks.
-pub(super) async fn missing(link: &Link, paths: &[(String, u64)]) -> Result<BTreeSet<String>> {
-    let mut input = String::new();
-    for (path, _) in paths {
-        input.push_str(path);
-        input.push('\n');
+/// Asks which of a system's paths the host's store lacks. `present` are those that it has in any case: what its
+/// running system needs is never collected.
+pub(super) async fn missing(
+    link: &Link,
+    system: &str,
+    paths: &[(String, u64)],
+    present: &BTreeSet<String>,
+) -> Result<BTreeSet<String>> {
+    // A path is valid only with all that it refers to, so one question is enough for a system that is there.
+    if invalid(link, &[system]).await?.is_empty() {
+        return Ok(BTreeSet::new());
     }
+    let unsure: Vec<&str> = paths.iter().map(|(p, _)| p.as_str()).filter(|p| !present.contains(*p)).collect();
+    invalid(link, &unsure).await
+}
+
+/// Asks which of these paths are not valid in the host's store.
+async fn invalid(link: &Link, paths: &[&str]) -> Result<BTreeSet<String>> {
+    let mut input = paths.join("\n");
+    input.push('\n');
     let script = "PATH=$PATH:/run/current-system/sw/bin:/nix/var/nix/profiles/default/bin
 xargs -n 500 nix-store --check-validity --print-invalid";
     let answer = link.run(script, &[], input.as_bytes()).await?;
     if !answer.ok() {
         return Err(Error::new(format!("{}: nix-store: {}", link.address, answer.err)));
     }
-    let known: BTreeSet<&str> = paths.iter().map(|(p, _)| p.as_str()).collect();
+    let known: BTreeSet<&str> = paths.iter().copied().collect();
     Ok(answer.text().lines().filter(|l| known.contains(l)).map(str::to_owned).collect())
 }
 

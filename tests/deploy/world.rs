@@ -120,7 +120,7 @@ impl World {
         std::fs::set_permissions(&key, PermissionsExt::from_mode(0o600)).unwrap();
         let cables = [0, 1, 2].map(|n| Cable::lay(ports[3 + n], ports[n]));
         let ports = [ports[0], ports[1], ports[2]];
-        Self { home, temporary: temporary, key, ports, cables, numbers: AtomicU32::new(0) }
+        Self { home, temporary, key, ports, cables, numbers: AtomicU32::new(0) }
     }
 
     /// Boots the hosts.

@@ -28,9 +28,17 @@ if [ -e "/var/lib/diorama/deployments/$1/current" ]; then
   say record "$(cat "/var/lib/diorama/deployments/$1/current")"
 fi
 if cd /run/current-system/etc/systemd/system 2>/dev/null; then
+  set --
   for unit in *.service *.socket *.timer *.mount *.target *.path; do
-    if [ -e "$unit" ]; then printf '%s\n' "$unit"; fi
-  done | while read -r unit; do say unit "$unit $(readlink -f "$unit")"; done
+    if [ -e "$unit" ]; then set -- "$@" "$unit"; fi
+  done
+  # One program for all of them: there are a hundred, and each answers with one line.
+  if [ $# -gt 0 ]; then
+    readlink -f "$@" | while read -r real; do
+      say unit "$1 $real"
+      shift
+    done
+  fi
 fi
 cd /
 for part in kernel initrd kernel-params; do
