@@ -55,6 +55,18 @@ with subtest("commands"):
     assert len(web.succeed("head -c 3000000 /dev/zero")) == 3000000
     web.succeed("(sleep 1; echo late; echo lives > /tmp/late) &")
     web.wait_for_file("/tmp/late", timeout=60)
+with subtest("a flood"):
+    def peak(process):
+        """The most memory that a process has had, in MiB."""
+        with open(f"/proc/{process}/status") as f:
+            return next(int(line.split()[1]) // 1024 for line in f if line.startswith("VmHWM"))
+    session = os.path.join(os.environ["DIORAMA_RUNTIME_DIR"], driver.connection.session)
+    with open(os.path.join(session, ".daemon/pid")) as f:
+        daemon = f.read().split()[0]
+    assert len(web.succeed("head -c 100000000 /dev/zero")) == 100000000
+    # The daemon keeps nothing of it; the driver has it as bytes and as text.
+    assert peak(daemon) < 100, peak(daemon)
+    assert peak("self") < 500, peak("self")
 ping = "ping -c 1 -W 1 192.168.1.2"
 with subtest("outages"):
     web.wait_until_succeeds(ping, timeout=60)
@@ -97,10 +109,10 @@ with subtest("unless it may"):
     let junit = t.path("report.xml");
     let ran = run(&t, script, &["--junit", junit.to_str().unwrap()]);
     assert_eq!(ran.status, 0, "{ran:?}");
-    assert!(ran.stdout.contains("6 subtests passed"), "{ran:?}");
+    assert!(ran.stdout.contains("7 subtests passed"), "{ran:?}");
     assert!(ran.stderr.contains("web: ! err"), "standard error is shown live");
     let xml = fs::read_to_string(junit).unwrap();
-    assert!(xml.contains("tests=\"7\" failures=\"0\" errors=\"0\""), "{xml}");
+    assert!(xml.contains("tests=\"8\" failures=\"0\" errors=\"0\""), "{xml}");
     let log = fs::read_to_string(t.path("out/log.ndjson")).unwrap();
     let events: Vec<serde_json::Value> = log.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     let faults = events.iter().filter(|e| e["event"] == "fault").count();

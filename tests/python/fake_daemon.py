@@ -42,6 +42,7 @@ class FakeDaemon:
         self.down_asked = False
         self.told: list[dict] = []
         self.refuse_start = False
+        self.host_names: dict[str, str] = {}
         self.revision = 0
         self.nodes = {
             n: {"state": "up" if running else "built", "agent": running, "started": 1 if running else None}
@@ -290,6 +291,9 @@ class Client:
         if kind in ("view", "subscribe"):
             self.subscribed = self.subscribed or kind == "subscribe"
             return {"result": "view", "view": daemon.view()}
+        if kind == "manifest":
+            nodes = {n: {"hostName": self.daemon.host_names.get(n, n)} for n in daemon.nodes}
+            return {"result": "manifest", "manifest": {"nodes": nodes}}
         if kind == "down":
             daemon.down_asked = True
             return {"result": "ok", "message": ""}

@@ -238,6 +238,10 @@ class Wrong(helpers.Case):
         self.assertNotEqual(self.results().get("b"), "passed")
         self.assertIn("the session has ended", self.said.getvalue())
 
+    def test_machines_are_known_by_their_host_names_too(self) -> None:
+        self.daemon.host_names = {"client": "one-two", "server": "client"}
+        self.passes("assert (one_two, client.name, server.name) == (client, 'client', 'server')")
+
     def test_a_machine_of_ones_own_joins_and_leaves_a_session_that_stays(self) -> None:
         script = """
         m = create_machine("qemu-system-x86_64 -m 64 -cdrom '/a (b).iso'")

@@ -87,6 +87,7 @@ class Driver:
         self.connection = Connection(socket, "test", self._viewed)
         view = self.connection.subscribe()
         self.machines: List[Machine] = [Machine(node["name"], self) for node in view["nodes"]]
+        self._host_names = self._asked_host_names()
         #: Machines that the script has made.
         self.created: List[Machine] = []
         self.vlans = _vlans(view)
@@ -111,6 +112,11 @@ class Driver:
             if self._states.get(node["name"]) != state:
                 self._states[node["name"]] = state
                 self.log.event("state", node=node["name"], state=state, bootMs=node.get("bootMs"))
+
+    def _asked_host_names(self) -> Dict[str, str]:
+        manifest: Message = self.connection.request({"type": "manifest"}, 30).get("manifest", {})
+        nodes = manifest.get("nodes", {}).items()
+        return {name: str(node["hostName"]) for name, node in nodes if node.get("hostName")}
 
     # --- what a script finds ---
 
@@ -141,6 +147,9 @@ class Driver:
         general.update({name: getattr(errors, name) for name in ("RequestedAssertionFailed", "MachineError")})
         general.update({old: general[today] for old, today in perl.GLOBALS.items()})
         own = {identifier(m.name): m for m in self.machines}
+        for machine in self.machines:
+            # The NixOS test driver calls machines by their host names, which most often are the same.
+            own.setdefault(identifier(self._host_names.get(machine.name, machine.name)), machine)
         for name in own.keys() & general.keys():
             self.log.warning(f"the machine {name} hides what the driver calls {name}; driver.{name} still is it")
         if len(self.machines) == 1:

@@ -21,7 +21,7 @@ th:first-child,td:first-child{text-align:left;white-space:normal}\
 tr.dir td{font-weight:600;padding-top:.8em}tr.file td:first-child{padding-left:1.8em}tr.sum td{font-weight:600}\
 .meter{display:inline-block;width:8em;height:.7em;background:var(--line);border-radius:.2em;vertical-align:middle}\
 .meter i{display:block;height:100%;border-radius:.2em}.low i{background:var(--low)}.mid i{background:var(--mid)}\
-.high i{background:var(--high)}.dim{opacity:.65;font-weight:400}ul{padding-left:1.2em}";
+.high i{background:var(--high)}.dim{opacity:.65;font-weight:400}ul{padding-left:1.2em}.wide{overflow-x:auto}li{overflow-wrap:anywhere}";
 
 /// Draws the page; `exists` tells whether a page of lcov's is there, by its path below this one.
 pub(super) fn draw(summary: &Summary, exists: &dyn Fn(&str) -> bool) -> String {
@@ -55,7 +55,7 @@ fn problems(list: &[String], out: &mut String) {
 
 fn table(summary: &Summary, exists: &dyn Fn(&str) -> bool, out: &mut String) {
     let nodes: Vec<&str> = summary.nodes.keys().map(String::as_str).collect();
-    out.push_str("<table><thead><tr><th>file</th>");
+    out.push_str("<div class=\"wide\"><table><thead><tr><th>file</th>");
     for node in &nodes {
         let _ = write!(out, "<th>{}</th>", link(&format!("nodes/{node}/index.html"), node, exists));
     }
@@ -80,7 +80,7 @@ fn table(summary: &Summary, exists: &dyn Fn(&str) -> bool, out: &mut String) {
             row("file", &shown, &nodes, &file.nodes, file.total, out);
         }
     }
-    out.push_str("</tbody></table>");
+    out.push_str("</tbody></table></div>");
 }
 
 /// The files of every directory.

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use super::super::coverage::Count;
 use super::super::junit::escape;
 
 /// Totals of a coverage.
@@ -62,7 +63,8 @@ pub(super) fn draw(coverage: &Coverage, out: &mut String) {
 }
 
 fn row(name: &str, hit: u64, found: u64, out: &mut String) {
-    let percent = if found == 0 { 0.0 } else { hit as f64 / found as f64 * 100.0 };
+    // As on the pages of each file, which this leads to.
+    let percent = Count { hit, found }.percent();
     let _ = write!(
         out,
         "<tr><td>{}</td><td><div class=\"meter\"><i style=\"width:{percent:.1}%\"></i></div></td>\

@@ -31,7 +31,7 @@ pub(super) fn header(story: &Story, pictures: &[Picture], coverage: bool, out: &
     );
     let mut facts = vec![
         ("Took", seconds(story.length)),
-        ("Subtests", format!("{} of {ran} passed", count(Outcome::Passed))),
+        ("Subtests", if ran == 0 { "none".into() } else { format!("{} of {ran} passed", count(Outcome::Passed)) }),
         ("Machines", names(story).len().to_string()),
         ("Commands", (commands + story.left_out).to_string()),
         ("Faults", story.faults.len().to_string()),
@@ -39,7 +39,8 @@ pub(super) fn header(story: &Story, pictures: &[Picture], coverage: bool, out: &
     if let Some(began) = story.began.and_then(date) {
         facts.push(("Began", began));
     }
-    if !story.session.is_empty() {
+    // A clone of a test's own has but one name.
+    if !story.session.is_empty() && story.session != name {
         facts.push(("Session", story.session.clone()));
     }
     out.push_str("<dl class=\"facts\">");
