@@ -30,6 +30,8 @@ in
     ] ++ modules;
   };
 
+  modulesForScript = references: [{ _file = "the test script"; virtualisation.test.scriptReferences = references; }];
+
   interfacesOf = _: config: config.virtualisation.allInterfaces;
   qemuOptionsOf = words: config: builtins.concatMap words config.virtualisation.qemu.options;
 

@@ -32,7 +32,8 @@ in
           number = numbers.${name};
           modules = map (lib.setDefaultModuleLocation form.file) form.defaults
             ++ [ (lib.setDefaultModuleLocation i.file i.module) ]
-            ++ modulesFor names name;
+            ++ modulesFor names name
+            ++ (system.modulesForScript or (_: [ ])) scriptReferences;
           specialArgs = arguments // form.meta.specialArgs or { } // {
             inherit name nodes;
             inherit (i) instance;
@@ -41,6 +42,29 @@ in
         form.instances;
       # What a module sees of another machine: its configuration, and the same again under `config`.
       nodes = mapAttrs (_: e: e.uncheckedConfig // { config = e.uncheckedConfig; inherit (e) options; }) evaluations;
+
+      # What the test script names in the store, and the packages it speaks of: as under NixOS the machines have them.
+      # For this it sees the machines without what is built of them, which would be made of it in turn.
+      unbuilt = mapAttrs
+        (_: node:
+          let system = node.system // { build = mapAttrs (_: _: "/run/current-system") node.system.build; }; in
+          node // { inherit system; config = node.config // { inherit system; }; })
+        nodes;
+      scriptReferences =
+        let
+          text = scriptOf unbuilt;
+          paths = lib.unique (builtins.concatLists (filter builtins.isList
+            (builtins.split "(${builtins.storeDir}/[0-9a-z]{32}-[0-9a-zA-Z+._?=-]+)" (builtins.unsafeDiscardStringContext text))));
+        in
+        if text == null || builtins.getContext text == { } then ""
+        else builtins.appendContext (lib.concatMapStrings (path: "${path}\n") paths) (builtins.getContext text);
+      scriptOf = nodes:
+        let t = form.testScript; in
+        if t == null then null
+        else if lib.isFunction t then t { inherit nodes; }
+        else if builtins.isPath t then builtins.readFile t
+        else if builtins.isString t then t
+        else throw "${toString form.file}: testScript must be text, a path or a function of { nodes, ... }, not ${lib.showValue 1 t}";
       arguments = nodes // mapAttrs (_: members: map (m: nodes.${m}) members) form.classes;
 
       failed = builtins.concatLists (lib.mapAttrsToList
@@ -66,12 +90,6 @@ in
         else if form.name != null then form.name
         else reader.nameOf form.file;
       inherit (form) description;
-      testScript =
-        let t = form.testScript; in
-        if t == null then null
-        else if lib.isFunction t then t { inherit nodes; }
-        else if builtins.isPath t then builtins.readFile t
-        else if builtins.isString t then t
-        else throw "${toString form.file}: testScript must be text, a path or a function of { nodes, ... }, not ${lib.showValue 1 t}";
+      testScript = scriptOf nodes;
     };
 }

@@ -165,7 +165,8 @@ in
         description = "Addresses and routes";
         wantedBy = [ "network.target" "multi-user.target" ];
         before = [ "network.target" "network-online.target" "shutdown.target" ];
-        wants = [ "network.target" ];
+        # Test scripts wait for the latter by itself.
+        wants = [ "network.target" ] ++ lib.optional config.virtualisation.clone "network-online.target";
         after = [ "network-pre.target" ];
         conflicts = [ "shutdown.target" ];
         unitConfig.DefaultDependencies = false;

@@ -16,7 +16,8 @@ let
 
   # Everything below /etc and the activation script speak of packages through their strings' context.
   texts = lib.concatMap (entry: [ "${entry.source}" ]) (builtins.attrValues config.environment.etc)
-    ++ [ config.system.activation ];
+    ++ [ config.system.activation ]
+    ++ lib.optional config.virtualisation.clone config.virtualisation.test.scriptReferences;
 
   # Packages that were built from source, or by a function such as writeShellScriptBin: their commands are on the PATH.
   built = lib.unique (builtins.filter (value: !(builtins.isString value) && !(value ? debianPackage)) config.environment.systemPackages);
@@ -39,7 +40,11 @@ let
     { path = "modes"; source = config.system.build.etcModes; }
     { path = "kernel"; source = kernelVersion; }
     { path = "packages"; source = config.system.build.packageList; }
-  ] ++ lib.optional (built != [ ]) { path = "sw"; source = path; });
+  ] ++ lib.optional (built != [ ]) { path = "sw"; source = path; }
+    ++ lib.optional (config.virtualisation.clone && builtins.match ".*/.*" config.virtualisation.test.scriptReferences != null) {
+    path = "test-script-references";
+    source = build.writeText "test-script-references" config.virtualisation.test.scriptReferences;
+  });
   # Where the kernel's modules are; the kernel itself stays out of the small closure.
   kernelVersion = "/usr/lib/modules/${lib.removePrefix "linux-image-" kernelPackage}";
 

@@ -81,6 +81,7 @@ in
     };
     test = {
       nodeName = mkOption { type = types.str; internal = true; readOnly = true; description = "The node's name in the model."; };
+      scriptReferences = mkOption { type = types.str; default = ""; internal = true; description = "The store paths that the test script names, which a clone has."; };
       nodeNumber = mkOption { type = types.int; internal = true; readOnly = true; description = "The node's place among the sorted names, from 1."; };
     };
   };

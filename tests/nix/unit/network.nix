@@ -125,6 +125,27 @@ in
     }).nodes;
     expected = { a = [ [ 8082 80 false ] ]; b = [ ]; c = [ [ 8084 80 false ] ]; d = [ [ 8083 22 true ] ]; e = [ [ 9000 80 true ] ]; };
   };
+  "a host's name leaves out what only a node's may have, and both are known" = {
+    expr =
+      let n = network { one_two = plain; other = plain; }; in
+      [
+        n.configs.one_two.networking.hostName
+        (builtins.elem "192.168.1.1 onetwo one_two" (lib.splitString "\n" n.configs.other.networking.extraHosts))
+      ];
+    expected = [ "onetwo" true ];
+  };
+  "what the test script names in the store is in the machines, whatever it says of what they are built of" = {
+    expr =
+      let
+        file = builtins.toFile "data" "x";
+        given = script: (network { nodes.a = plain; testScript = script; }).configs.a.virtualisation.test.scriptReferences;
+      in
+      [
+        (given ({ nodes, ... }: "a.succeed('cat ${file} ${nodes.a.networking.hostName} ${nodes.a.config.system.build.toplevel}')") == "${file}\n")
+        (given "pass")
+      ];
+    expected = [ true "" ];
+  };
   "the rest of the manifest" = {
     expr =
       let m = manifest {

@@ -8,6 +8,17 @@ let
   roots = c: c.system.build.requiredPackages;
 in
 {
+  "apache listens where its virtual hosts do, and at its own port for what else there is" = {
+    expr = map
+      (httpd: builtins.filter (lib.hasPrefix "Listen ") (compact (builtins.head (one { services.httpd = { enable = true; } // httpd; }).systemd.services.httpd.restartTriggers).text))
+      [
+        { }
+        { virtualHosts.a.listen = [{ ip = "::1"; port = 8000; }]; }
+        { virtualHosts.a.listen = [{ ip = "127.0.0.1"; port = 80; }]; documentRoot = "/srv"; }
+        { virtualHosts = { a.listen = [{ port = 81; } { ip = "127.0.0.1"; port = 82; }]; b.listen = [{ ip = "10.0.0.1"; port = 81; }]; }; }
+      ];
+    expected = [ [ "Listen 80" ] [ "Listen [::1]:8000" ] [ "Listen 80" ] [ "Listen 81" "Listen 127.0.0.1:82" ] ];
+  };
   "load balancer: the proxy names every back end" = {
     expr =
       let n = real (examples + "/load-balancer/network.nix"); in
