@@ -12,6 +12,8 @@
     "systemd-journald.service" "systemd-journald.socket" "systemd-journald-dev-log.socket"
     "systemd-tmpfiles-setup.service" "systemd-ask-password-console.path" "systemd-ask-password-console.service"
     "dbus.service" "dbus.socket"
+    # Started when somebody asks, by hand or over D-Bus (hostnamectl).
+    "systemd-hostnamed.service" "dbus-org.freedesktop.hostname1.service" "systemd-tmpfiles-clean.service"
   ];
   systemd.upstreamWants = [
     "sysinit.target.wants/systemd-journald.service"
