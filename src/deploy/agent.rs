@@ -87,6 +87,8 @@ struct Talk {
     seen: usize,
     /// The last order, as long as it has not been answered.
     order: Option<Order>,
+    /// The health checks that are under way.
+    checking: Option<tokio::task::AbortHandle>,
     /// Whether the supervisor has said its last word.
     over: bool,
     /// Whether there was a supervisor.
@@ -138,6 +140,11 @@ impl Agent {
     }
 
     async fn perform(&mut self, order: Effect, talk: &mut Talk) {
+        if matches!(order, Effect::Abort | Effect::Recover)
+            && let Some(checking) = talk.checking.take()
+        {
+            checking.abort();
+        }
         match order {
             Effect::Copy => {
                 let cancel = self.cancel.clone();
@@ -167,7 +174,7 @@ impl Agent {
                     self.tell(Event::Unhealthy(e.to_string())).await;
                 }
             }
-            Effect::Check => self.check().await,
+            Effect::Check => self.check(talk).await,
             Effect::Commit => self.order(talk, "commit").await,
             Effect::Release => self.order(talk, "release").await,
             Effect::Abort => {
@@ -412,6 +419,11 @@ impl Agent {
                     order.said_anew(Instant::now());
                 }
                 talk.say_order().await;
+                // What was being checked over the old connection is checked over this one.
+                if let Some(checking) = talk.checking.take().filter(|c| !c.is_finished()) {
+                    checking.abort();
+                    self.check(talk).await;
+                }
             }
             Err(e) => self.tell(lost(e.to_string())).await,
         }
@@ -430,13 +442,13 @@ impl Agent {
         Ok(())
     }
 
-    async fn check(&self) {
+    async fn check(&self, talk: &mut Talk) {
         let Some(link) = self.link.clone() else {
             return self.tell(Event::Unhealthy("health check: the connection was lost".into())).await;
         };
         let (checks, node, tell) = (self.target.health_checks.clone(), self.node.clone(), self.tell.clone());
         // In a task of its own, so that what the supervisor says meanwhile is heard.
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             let mut event = Event::Healthy;
             for check in &checks {
                 if let Err(why) = health::check(&link, check).await {
@@ -447,6 +459,7 @@ impl Agent {
             // Nobody listens any more when the person has left.
             let _ = tell.send((node, Heard::Event(event))).await;
         });
+        talk.checking = Some(task.abort_handle());
     }
 
     /// Finds out how a host stands that was lost.

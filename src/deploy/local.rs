@@ -3,7 +3,7 @@
 //! Invariant: reads only; nothing is built or fetched here.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use tokio::process::Command;
@@ -77,13 +77,21 @@ fn units(dir: &Path) -> BTreeMap<String, String> {
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if is_unit(&name)
-            && let Ok(real) = std::fs::canonicalize(entry.path())
+            && let Some(real) = resolve(dir, &entry.path())
             && real.starts_with("/nix/store")
         {
             out.insert(name, real.to_string_lossy().into_owned());
         }
     }
     out
+}
+
+/// The file that a unit's link leads to. One that leads to another unit of the host is meant in this directory: this
+/// machine's own /etc has nothing to do with it.
+fn resolve(dir: &Path, unit: &Path) -> Option<PathBuf> {
+    let to = std::fs::read_link(unit).ok();
+    let alias = to.as_deref().and_then(|to| to.strip_prefix("/etc/systemd/system").ok());
+    std::fs::canonicalize(alias.map_or_else(|| unit.to_owned(), |name| dir.join(name))).ok()
 }
 
 /// Whether a file's name is that of a unit.
@@ -105,4 +113,28 @@ fn boot(top: &Path) -> BTreeMap<String, String> {
 pub(super) async fn root(store: &Store, link: &Path, path: &str) -> Result<()> {
     let link = link.to_string_lossy();
     nix_store(store, &["--realise", path, "--add-root", &link]).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alias_is_the_unit_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("many.target"), "").unwrap();
+        std::os::unix::fs::symlink("/etc/systemd/system/many.target", at("default.target")).unwrap();
+        std::os::unix::fs::symlink("many.target", at("other.target")).unwrap();
+        std::os::unix::fs::symlink("/etc/systemd/system/none.target", at("none-such.target")).unwrap();
+        let real = std::fs::canonicalize(at("many.target")).unwrap();
+        for (unit, want) in [
+            ("many.target", Some(&real)),
+            ("default.target", Some(&real)),
+            ("other.target", Some(&real)),
+            ("none-such.target", None),
+        ] {
+            assert_eq!(resolve(dir.path(), &at(unit)).as_ref(), want, "{unit}");
+        }
+    }
 }

@@ -17,6 +17,8 @@ struct State {
     speed: Option<u64>,
     /// Bytes that have gone towards the host.
     sent: u64,
+    /// Both ends of every connection.
+    ends: Vec<TcpStream>,
 }
 
 type Shared = Arc<(Mutex<State>, Condvar)>;
@@ -40,6 +42,8 @@ impl Cable {
                 std::thread::spawn(move || {
                     wait_plugged(&shared);
                     let Ok(host) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else { return };
+                    let ends = [client.try_clone().unwrap(), host.try_clone().unwrap()];
+                    shared.0.lock().unwrap().ends.extend(ends);
                     let (from, to, back) =
                         (client.try_clone().unwrap(), host.try_clone().unwrap(), shared.clone());
                     std::thread::spawn(move || pump(from, to, &shared, true));
@@ -58,6 +62,16 @@ impl Cable {
     /// Unplugs it.
     pub fn cut(&self) {
         self.change(|s| s.cut = true);
+    }
+
+    /// Ends every connection; new ones pass.
+    pub fn snap(&self) {
+        self.change(|s| {
+            for end in s.ends.drain(..) {
+                // It may have ended by itself.
+                let _ = end.shutdown(Shutdown::Both);
+            }
+        });
     }
 
     /// Makes it whole and fast.

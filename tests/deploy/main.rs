@@ -12,6 +12,7 @@ mod refusals;
 mod run;
 mod starts;
 mod together;
+mod ways;
 mod world;
 
 use std::time::Instant;
@@ -47,6 +48,10 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("another host key", refusals::another_host_key),
     ("another architecture", refusals::another_architecture),
     ("two deployers", refusals::two_deployers),
+    ("rolling", ways::rolling),
+    ("canary", ways::canary),
+    ("boot and reboot of one host", ways::boot_and_reboot),
+    ("test and dry-activate", ways::test_and_dry),
     ("no way to a host", cuts::before_anything),
     ("cut while copying", cuts::while_copying),
     ("cut when locked", cuts::when_locked),

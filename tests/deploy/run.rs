@@ -132,6 +132,11 @@ impl End {
         (text(&event["result"]["outcome"]), text(&event["result"]["why"]))
     }
 
+    /// Where in the course of events a host came to a phase.
+    pub fn at(&self, host: &str, phase: &str) -> Option<usize> {
+        self.seen.iter().position(|e| e["event"] == "phase" && e["host"] == host && e["phase"] == phase)
+    }
+
     /// Checks what came of every host.
     #[track_caller]
     pub fn outcomes(&self, want: [&str; 3]) {

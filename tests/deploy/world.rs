@@ -254,7 +254,10 @@ in {{ postgresql = node; storage = node; webserver = node; }}
         let file = self.path(&format!("deployment-{number}.json"));
         std::fs::write(&file, deployment.to_string()).unwrap();
         let file = file.display().to_string();
-        let mut args = vec!["deploy", &file, "--yes", "--json", "--patience", "10"];
+        let mut args = vec!["deploy", &file, "--yes", "--json"];
+        if !more.contains(&"--patience") {
+            args.extend(["--patience", "10"]);
+        }
         args.extend(more);
         Run::start(self.command(&args))
     }

@@ -1,0 +1,50 @@
+//! The ways in which a deployment can be done: goals, strategies, some hosts only, a start anew.
+
+use crate::Systems;
+use crate::world::{HOSTS, Host, VICTIM, World};
+
+/// Each host is healthy before the next is begun.
+pub fn rolling(w: &World, s: &mut Systems) {
+    let end = w.begin(&s.new.1, &["--strategy", "rolling"]).end(0);
+    end.outcomes(["switched"; 3]);
+    for (one, next) in HOSTS.iter().zip(&HOSTS[1..]) {
+        assert!(end.at(one, "healthy") < end.at(next, "activating"), "{end:#?}");
+    }
+    s.swap();
+}
+
+/// A canary that is not well keeps the others from being touched.
+pub fn canary(w: &World, s: &mut Systems) {
+    let mut new = s.new.1.clone();
+    new["nodes"][VICTIM]["tags"] = serde_json::json!(["canary"]);
+    new["nodes"][VICTIM]["healthChecks"][0]["timeout"] = 2.into();
+    w.on(VICTIM, "touch /var/lib/sick");
+    let end = w.begin(&new, &["--strategy", "canary"]).end(5);
+    end.outcomes(["untouched", "rolled-back", "untouched"]);
+    w.on(VICTIM, "rm /var/lib/sick");
+}
+
+/// One host is told to boot the new system, and is started anew; nobody else is looked at.
+pub fn boot_and_reboot(w: &World, s: &mut Systems) {
+    w.begin(&s.new.1, &["--on", VICTIM, "--goal", "boot", "--reboot"]).end(0);
+    w.settled(VICTIM, s.new.0);
+    for name in HOSTS.iter().filter(|n| **n != VICTIM) {
+        w.settled(name, s.old.0);
+    }
+    // The rest of the way, without a start.
+    w.begin(&s.new.1, &[]).end(0).outcomes(["switched", "unchanged", "switched"]);
+    s.swap();
+}
+
+/// What is tried runs, and is not what boots; what is only asked for changes nothing.
+pub fn test_and_dry(w: &World, s: &mut Systems) {
+    let before = w.hosts();
+    w.begin(&s.new.1, &["--goal", "dry-activate"]).end(0);
+    assert_eq!(before, w.hosts());
+    w.begin(&s.new.1, &["--on", VICTIM, "--goal", "test"]).end(0);
+    let host: Host = w.wait("it is let go", || w.host(VICTIM).filter(|h| h.lock == "free"));
+    let old = before[1].as_ref().unwrap();
+    assert_eq!((host.greeting.as_str(), &host.profile, &host.boots), (s.new.0, &old.profile, &old.boots));
+    // Its next start forgets it; so does going back.
+    w.begin(&s.old.1, &["--on", VICTIM]).end(0);
+}
