@@ -138,6 +138,7 @@ rec {
     inherit lib;
     # What NixOS' boot.kernelPackages is set to; the kernel is Debian's.
     linuxPackages = { };
+    runtimeShell = "/bin/bash";
     linuxPackages_latest = { };
     inherit (build) runCommand writeText writeTextDir writeTextFile writeScript writeShellScript writeScriptBin writeShellScriptBin;
     writers.writeBash = build.writeShellScript;

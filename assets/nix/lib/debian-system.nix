@@ -17,7 +17,7 @@ in
 
   evalNode = { name, number, modules, specialArgs }: lib.evalModules {
     prefix = [{ node = name; }];
-    specialArgs = { inherit (backend) pkgs; modulesPath = toString ../modules; } // specialArgs;
+    specialArgs = { inherit (backend) pkgs; modulesPath = toString ../modules; utils = import ./utils.nix lib; } // specialArgs;
     modules = backend.baseModules ++ import ../modules/network-layer.nix ++ [
       ({ config, ... }: {
         _file = "the network layer";

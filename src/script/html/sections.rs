@@ -31,7 +31,10 @@ pub(super) fn header(story: &Story, pictures: &[Picture], coverage: bool, out: &
     );
     let mut facts = vec![
         ("Took", seconds(story.length)),
-        ("Subtests", if ran == 0 { "none".into() } else { format!("{} of {ran} passed", count(Outcome::Passed)) }),
+        (
+            "Subtests",
+            if ran == 0 { "none".into() } else { format!("{} of {ran} passed", count(Outcome::Passed)) },
+        ),
         ("Machines", names(story).len().to_string()),
         ("Commands", (commands + story.left_out).to_string()),
         ("Faults", story.faults.len().to_string()),

@@ -60,6 +60,16 @@
       map (p: builtins.attrNames (builtins.getContext p) == builtins.attrNames (builtins.getContext s)) (lib.splitString "," s ++ [ (lib.trim s) ]);
     expected = [ true true true ];
   };
+  "words and paths for systemd" = {
+    expr =
+      let utils = import ../../../assets/nix/lib/utils.nix lib; in
+      [
+        (utils.escapeSystemdExecArgs [ "a%b" "\${c} \"d\"" ";" 4 ])
+        (map utils.escapeSystemdPath [ "/" "/data/a-b" "/.x y/" "srv" ])
+        (builtins.tryEval (utils.escapeSystemdExecArgs [ null ])).success
+      ];
+    expected = [ "\"a%%b\" \"$\${c} \\\"d\\\"\" \";\" \"4\"" [ "-" "data-a\\x2db" "\\x2ex\\x20y" "srv" ] false ];
+  };
   "edit distance" = {
     expr = map (p: lib.levenshtein (builtins.head p) (lib.last p)) [ [ "kitten" "sitting" ] [ "" "abc" ] [ "same" "same" ] [ "htpd" "httpd" ] ];
     expected = [ 3 3 0 1 ];
