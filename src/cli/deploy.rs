@@ -7,18 +7,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::production::{self, ModelArgs, ReachArgs, Sockets};
+use super::production::{self, BuildArgs, ModelArgs, ReachArgs, Sockets};
 use super::{Global, Outcome, common, eval, out};
 use crate::deploy::model::Deployment;
 use crate::deploy::plan::{Plan, Status, megabytes, plan};
+use crate::deploy::remote::Job;
 use crate::deploy::step::{self, Goal, Phase, Strategy, exit_status};
-use crate::deploy::{self, Deploy, Generation, Happening, Options, Records, print_plan, select};
+use crate::deploy::{self, Deploy, Generation, Happening, Options, Records, Settings, print_plan, select};
 use crate::error::{Error, Result, ResultExt};
 use crate::nix::Store;
 use crate::paths::Paths;
@@ -51,6 +53,8 @@ Examples:
 pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
+    #[command(flatten)]
+    build: BuildArgs,
     #[command(flatten)]
     how: HowArgs,
     /// Run the model's test script in a clone first, and the hosts' health checks after it.
@@ -111,7 +115,7 @@ impl HowArgs {
 pub(super) async fn run(args: Args, global: &Global) -> Outcome {
     production::check_writable(args.how.readonly, args.model.model.as_deref())?;
     let cancel = eval::cancelled_by_ctrl_c();
-    let built = production::build(&args.model, global, args.how.json, &cancel).await?;
+    let built = production::build(&args.model, &args.build, global, args.how.json, &cancel).await?;
     production::check_writable(false, Some(&built.model))?;
     if args.test_first {
         rehearse(&common::paths(global)?, &built.deployment, &built.model, args.model.nixpkgs.as_deref())
@@ -124,6 +128,8 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
         // A deployment in JSON has no model that a clone could be made of.
         rehearsal: (!args.test_first && built.model.extension().is_none_or(|e| e != "json"))
             .then_some((built.model, args.model.nixpkgs)),
+        remote: built.remote,
+        max_build: args.build.max_build as usize,
         store: built.store,
     };
     ship(wanted, &args.how, global).await
@@ -165,6 +171,10 @@ pub(super) struct Wanted {
     pub infrastructure: Option<String>,
     /// The model and its nixpkgs, when a clone can be asked first and was not.
     pub rehearsal: Option<(PathBuf, Option<String>)>,
+    /// What hosts build themselves: the derivations by node.
+    pub remote: BTreeMap<String, Vec<String>>,
+    /// Derivations that a host builds at once.
+    pub max_build: usize,
     pub store: Store,
 }
 
@@ -176,6 +186,7 @@ pub(super) async fn ship(wanted: Wanted, how: &HowArgs, global: &Global) -> Outc
     let settings = production::settings(&network, &how.reach, &paths)?;
     let _sockets = Sockets(settings.clone());
     let records = Records::new(&paths.network_state(&network));
+    build_there(&wanted, &selected, how.json, &settings).await?;
     let survey = deploy::survey(&wanted.deployment, &selected, &settings, &wanted.store).await?;
     let plan = plan(&wanted.deployment, &selected, &survey.found, &survey.closures);
     if how.json {
@@ -234,7 +245,9 @@ pub(super) async fn ship(wanted: Wanted, how: &HowArgs, global: &Global) -> Outc
     }
     let interrupted = interrupted.load(std::sync::atomic::Ordering::Relaxed);
     let status = exit_status(&outcomes, interrupted && teller.failing);
-    let number = record(&deploy, &records, &before, &outcomes, (wanted.model, wanted.infrastructure)).await?;
+    let number =
+        record(&deploy, &records, &before, &outcomes, (wanted.model, wanted.infrastructure), &wanted.remote)
+            .await?;
     let seconds = began.elapsed().as_secs_f64();
     if how.json {
         line(&json!({
@@ -259,6 +272,34 @@ pub(super) async fn ship(wanted: Wanted, how: &HowArgs, global: &Global) -> Outc
         out::err(&format!("a reboot is due: {}\n", names(&due)));
     }
     Ok(status)
+}
+
+/// Has hosts build their own systems.
+async fn build_there(
+    wanted: &Wanted,
+    selected: &BTreeSet<String>,
+    json: bool,
+    settings: &Arc<Settings>,
+) -> Result<()> {
+    let derivations: BTreeMap<String, Vec<String>> = wanted
+        .remote
+        .iter()
+        .filter(|(n, _)| selected.contains(*n))
+        .map(|(n, d)| (n.clone(), d.clone()))
+        .collect();
+    if derivations.is_empty() {
+        return Ok(());
+    }
+    let job = Job { deployment: wanted.deployment.clone(), derivations, max_build: wanted.max_build };
+    let cancel = eval::cancelled_by_ctrl_c();
+    let mut say = |host: &str, said: &str| {
+        if json {
+            line(&json!({ "event": "said", "host": host, "line": said }));
+        } else {
+            out::err(&format!("{host} builds | {said}\n"));
+        }
+    };
+    deploy::remote::build(job, settings, &wanted.store, &mut say, &cancel).await
 }
 
 fn names(hosts: &BTreeSet<String>) -> String {
@@ -359,6 +400,7 @@ async fn record(
     before: &BTreeMap<String, String>,
     outcomes: &BTreeMap<String, step::Outcome>,
     (model, infrastructure): (String, Option<String>),
+    remote: &BTreeMap<String, Vec<String>>,
 ) -> Result<Option<u64>> {
     let kept: Vec<&String> = outcomes
         .iter()
@@ -399,7 +441,9 @@ async fn record(
         }
     }
     records.write(&generation)?;
-    if let Err(e) = deploy::keep(&deploy.store, records, generation.number, &deploy.deployment, kept).await {
+    // What a host has built is in its own store alone.
+    let here: Vec<&String> = kept.into_iter().filter(|n| !remote.contains_key(*n)).collect();
+    if let Err(e) = deploy::keep(&deploy.store, records, generation.number, &deploy.deployment, here).await {
         out::err(&format!("warning: garbage collection may take this generation from here: {e}\n"));
     }
     Ok(Some(generation.number))

@@ -1,5 +1,6 @@
 //! What the verbs share that concern production: the hosts, the way to them, what a person is told.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use super::{Global, common, out};
 use crate::assets;
 use crate::config::Config;
 use crate::deploy::model::{self, Deployment};
-use crate::deploy::{Password, Records, Settings};
+use crate::deploy::{Compress, Password, Records, Settings};
 use crate::error::{Error, Result, ResultExt};
 use crate::nix::{Evaluator, Options, Store};
 use crate::paths::{self, Paths};
@@ -32,6 +33,17 @@ pub struct ModelArgs {
     pub nixpkgs: Option<String>,
 }
 
+/// Where and how systems are built.
+#[derive(Debug, Clone, clap::Args)]
+pub struct BuildArgs {
+    /// Have every host build its own system: recipes and sources travel instead of what they make.
+    #[arg(long)]
+    pub build_on_target: bool,
+    /// Builds and downloads at once, here or on each host.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=512))]
+    pub max_build: u32,
+}
+
 /// How hosts are reached.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ReachArgs {
@@ -45,9 +57,10 @@ pub struct ReachArgs {
     /// terminal.
     #[arg(long)]
     pub ask_sudo_password: bool,
-    /// Let SSH compress, for slow lines.
-    #[arg(long)]
-    pub compress: bool,
+    /// Compress copies: when the line is found to be slow, always (without a word), or never.
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Compress::Auto, default_missing_value = "yes",
+          num_args = 0..=1, require_equals = true)]
+    pub compress: Compress,
     /// Seconds until an address counts as unreachable.
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     pub connect_timeout: u64,
@@ -60,7 +73,7 @@ impl ReachArgs {
             on: Vec::new(),
             trust_on_first_use: false,
             ask_sudo_password: false,
-            compress: false,
+            compress: Compress::Auto,
             connect_timeout: 10,
         }
     }
@@ -74,13 +87,16 @@ pub struct Built {
     pub model: PathBuf,
     /// The infrastructure model, when there is one.
     pub infrastructure: Option<PathBuf>,
+    /// What hosts build themselves: the derivations by node.
+    pub remote: BTreeMap<String, Vec<String>>,
     /// This machine's store.
     pub store: Store,
 }
 
-/// Evaluates a model for production and builds it.
+/// Evaluates a model for production and builds what its hosts do not build themselves.
 pub async fn build(
     args: &ModelArgs,
+    how: &BuildArgs,
     global: &Global,
     quiet: bool,
     cancel: &CancellationToken,
@@ -90,18 +106,31 @@ pub async fn build(
         let text = std::fs::read_to_string(file).doing(file.display())?;
         let deployment = model::parse(&text).doing(file.display())?;
         let model = std::path::absolute(file)?;
-        return Ok(Built { deployment, model, infrastructure: None, store: Store::find(&paths.data) });
+        return Ok(Built {
+            deployment,
+            model,
+            infrastructure: None,
+            remote: BTreeMap::new(),
+            store: Store::find(&paths.data),
+        });
     }
     let (evaluator, model) = evaluator(args, global, None)?;
     let store = evaluator.store().clone();
-    let production = evaluator.production(&model, &mut |p| eval::say(&p, quiet), cancel).await?;
+    let evaluator = evaluator.at_once(how.max_build as usize);
+    let mut production = evaluator.production(&model, &mut |p| eval::say(&p, quiet), cancel).await?;
     let deployment = model::parse(&production.deployment.to_string())?;
     if deployment.nodes.is_empty() {
         return Err(Error::new(format!("{} has no node to deploy", model.display())));
     }
+    let there = |node: &String| {
+        how.build_on_target || deployment.nodes.get(node).is_some_and(|target| target.build_on_target)
+    };
+    let (remote, here) =
+        std::mem::take(&mut production.realise).into_iter().partition(|(node, _)| there(node));
+    production.realise = here;
     evaluator.realise_production(&production, &mut |p| eval::say(&p, quiet), cancel).await?;
     let infrastructure = infrastructure(args, &model)?.and_then(|file| std::fs::canonicalize(file).ok());
-    Ok(Built { deployment, model, infrastructure, store })
+    Ok(Built { deployment, model, infrastructure, remote, store })
 }
 
 /// What evaluates the model that the command line names, for production; the model's file with it. `image` is the

@@ -1,5 +1,7 @@
 //! `diorama rollback`: an earlier generation again, on all hosts or some.
 
+use std::collections::BTreeMap;
+
 use super::deploy::{self, HowArgs, Wanted};
 use super::{Global, Outcome, common, production};
 use crate::error::Error;
@@ -65,6 +67,18 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
     let store = Store::find(&paths.data);
     let model = format!("generation {number} ({})", generation.model);
     let infrastructure = generation.infrastructure;
-    deploy::ship(Wanted { deployment, model, infrastructure, rehearsal: None, store }, &args.how, global)
-        .await
+    deploy::ship(
+        Wanted {
+            deployment,
+            model,
+            infrastructure,
+            rehearsal: None,
+            remote: BTreeMap::new(),
+            max_build: 1,
+            store,
+        },
+        &args.how,
+        global,
+    )
+    .await
 }

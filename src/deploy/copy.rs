@@ -2,7 +2,7 @@
 //! copy goes on where it stopped.
 //!
 //! ```text
-//! missing paths, in order ─▶ chunks ─▶ nix-store --export | ssh | nix-store --import
+//! missing paths, in order ─▶ chunks ─▶ nix-store --export | [zstd] | ssh | [zstd -d] | nix-store --import
 //! ```
 //!
 //! Invariant: every path is rooted on the host before the first byte is sent.
@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::plan::megabytes;
+use super::squeeze::{self, Method};
 use super::ssh::Link;
 use crate::error::{Error, Result, ResultExt, printable};
 use crate::nix::Store;
@@ -33,7 +34,10 @@ const ASKING: Duration = Duration::from_secs(30);
 pub const RESERVE: u64 = 64 << 20;
 
 const IMPORT: &str = "PATH=$PATH:/run/current-system/sw/bin:/nix/var/nix/profiles/default/bin
-exec nix-store --import >/dev/null";
+case $1 in
+  plain) exec nix-store --import >/dev/null ;;
+  *) \"$1\" -dc | nix-store --import >/dev/null ;;
+esac";
 
 const ROOT: &str = "umask 077
 dir=/nix/var/nix/gcroots/diorama/$1
@@ -79,6 +83,10 @@ pub(super) async fn send(
     let wanted: Vec<&(String, u64)> = paths.iter().filter(|(p, _)| missing.contains(p)).collect();
     let mut progress = Progress { done: 0, total: wanted.iter().map(|(_, size)| size).sum() };
     each(progress);
+    if wanted.is_empty() {
+        return Ok(0);
+    }
+    let method = squeeze::method(link, progress.total).await?;
     let mut sent = 0;
     for chunk in chunks(&wanted) {
         let names: Vec<&str> = chunk.iter().map(|(p, _)| p.as_str()).collect();
@@ -87,7 +95,7 @@ pub(super) async fn send(
             progress.done = (before + bytes).min(progress.total);
             each(progress);
         };
-        sent += send_chunk(store, link, &names, &mut heard).await?;
+        sent += send_chunk(store, link, &names, method, &mut heard).await?;
         progress.done = before + chunk.iter().map(|(_, size)| size).sum::<u64>();
         each(progress);
     }
@@ -115,40 +123,39 @@ async fn send_chunk(
     store: &Store,
     link: &Link,
     names: &[&str],
+    method: Method,
     heard: &mut (dyn FnMut(u64) + Send),
 ) -> Result<u64> {
     let mut export = Command::new("nix-store");
     export.arg("--export").args(names).envs(store.environment(true));
     export.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut export = export.spawn().doing("cannot run nix-store")?;
-    let mut import = link.start(IMPORT, &[]).await?;
-    let (Some(mut from), Some(mut to)) = (export.stdout.take(), import.stdin.take()) else {
-        return Err(Error::new("a pipe of the copy is missing"));
-    };
+    let mut packer = packer(method)?;
+    let mut import = link.start(IMPORT, &[method.word()]).await?;
+    let missing = || Error::new("a pipe of the copy is missing");
+    let from = export.stdout.take().ok_or_else(missing)?;
+    let to = import.stdin.take().ok_or_else(missing)?;
     let (mut export_err, mut import_err) = (export.stderr.take(), import.stderr.take());
     let moved = Notify::new();
-    let pump = async {
-        let mut buffer = vec![0; 128 << 10];
-        let mut bytes = 0_u64;
-        loop {
-            let n = match from.read(&mut buffer).await {
-                Ok(0) | Err(_) => break,
-                Ok(n) => n,
-            };
-            // The host's own words tell why it stopped reading.
-            if to.write_all(&buffer[..n]).await.is_err() {
-                break;
+    let pumps = async {
+        match packer.as_mut().map(|p| (p.stdin.take(), p.stdout.take())) {
+            None => {
+                let mut each = |bytes| {
+                    moved.notify_one();
+                    heard(bytes);
+                };
+                pump(from, to, &mut each).await
             }
-            bytes += n as u64;
-            moved.notify_one();
-            heard(bytes);
+            // What is heard of is what was packed; what counts for a stall is what has left.
+            Some((Some(pack), Some(packed))) => {
+                let mut left = |_| moved.notify_one();
+                tokio::join!(pump(from, pack, heard), pump(packed, to, &mut left)).1
+            }
+            Some(_) => 0,
         }
-        drop(to);
-        drop(from);
-        bytes
     };
     let mut transfer = std::pin::pin!(async {
-        let said = tokio::join!(pump, words(&mut export_err), words(&mut import_err));
+        let said = tokio::join!(pumps, words(&mut export_err), words(&mut import_err));
         (said, import.wait().await)
     });
     let ((bytes, export_said, import_said), imported) = loop {
@@ -185,6 +192,37 @@ async fn free(link: &Link) -> Option<u64> {
     let script = "df -Pk /nix/store | { read -r _; read -r _ _ _ free _; echo \"$free\"; }";
     let answer = timeout(ASKING, link.run(script, &[], &[])).await.ok()?.ok()?;
     answer.text().trim().parse::<u64>().ok().map(|kb| kb.saturating_mul(1024))
+}
+
+/// The program that packs what is sent, when it is to be packed.
+fn packer(method: Method) -> Result<Option<tokio::process::Child>> {
+    let Some((name, options)) = method.program() else { return Ok(None) };
+    let mut packer = Command::new(name);
+    packer.args(options).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    packer.kill_on_drop(true).spawn().doing(format!("cannot run {name}")).map(Some)
+}
+
+/// Carries bytes until either side ends; gives their number.
+async fn pump(
+    mut from: impl tokio::io::AsyncRead + Unpin,
+    mut to: impl tokio::io::AsyncWrite + Unpin,
+    heard: &mut (dyn FnMut(u64) + Send),
+) -> u64 {
+    let mut buffer = vec![0; 128 << 10];
+    let mut bytes = 0_u64;
+    loop {
+        let n = match from.read(&mut buffer).await {
+            Ok(0) | Err(_) => break,
+            Ok(n) => n,
+        };
+        // The other's own words tell why it stopped reading.
+        if to.write_all(&buffer[..n]).await.is_err() {
+            break;
+        }
+        bytes += n as u64;
+        heard(bytes);
+    }
+    bytes
 }
 
 async fn words(stream: &mut Option<impl tokio::io::AsyncRead + Unpin>) -> String {

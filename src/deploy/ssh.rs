@@ -16,6 +16,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 
 use super::model::Target;
+use super::squeeze::Compress;
 use crate::error::{Result, ResultExt, printable};
 use crate::shell::quote;
 
@@ -50,8 +51,8 @@ pub struct Settings {
     pub sockets: PathBuf,
     /// Whether a key that nobody has seen is pinned.
     pub trust_on_first_use: bool,
-    /// Whether SSH compresses.
-    pub compress: bool,
+    /// Whether copies are compressed.
+    pub compress: Compress,
     /// Seconds until an address counts as unreachable.
     pub timeout: u64,
     /// The password for sudo.
@@ -66,7 +67,7 @@ impl Settings {
             known_hosts,
             sockets,
             trust_on_first_use: false,
-            compress: false,
+            compress: Compress::Auto,
             timeout: 10,
             password: None,
             counter: AtomicU32::new(0),
@@ -289,6 +290,11 @@ impl Link {
         Ok(Answer { status, out, err: printable(String::from_utf8_lossy(&err).trim()) })
     }
 
+    /// Whether copies to this host are compressed.
+    pub(super) fn compress(&self) -> Compress {
+        self.settings.compress
+    }
+
     /// Starts a channel to a port of the host, on the host's side of its firewall.
     ///
     /// # Errors
@@ -353,7 +359,8 @@ fn options(target: &Target, settings: &Settings) -> Vec<String> {
     say("ServerAliveInterval=5".into());
     say("ServerAliveCountMax=3".into());
     say("LogLevel=ERROR".into());
-    say(format!("Compression={}", if settings.compress { "yes" } else { "no" }));
+    // What is worth packing is packed before it gets here.
+    say("Compression=no".into());
     if let Some(port) = target.target_port {
         say(format!("Port={port}"));
     }

@@ -64,6 +64,8 @@ pub struct Options {
     pub coverage: bool,
     /// The node whose bootable disk is wanted, for [`Evaluator::production`].
     pub image: Option<String>,
+    /// Builds and downloads at once.
+    pub max_build: usize,
 }
 
 impl Options {
@@ -79,6 +81,7 @@ impl Options {
             infrastructure: None,
             coverage: false,
             image: None,
+            max_build: realise::JOBS,
         }
     }
 }
@@ -171,6 +174,12 @@ impl Evaluator {
     pub fn new(options: Options) -> Self {
         let store = Store::find(&options.paths.data);
         Self { options, store }
+    }
+
+    /// Sets how many builds and downloads go on at once.
+    pub fn at_once(mut self, max_build: usize) -> Self {
+        self.options.max_build = max_build;
+        self
     }
 
     /// The store that is used.

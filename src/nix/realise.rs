@@ -14,7 +14,7 @@ use super::progress::{Level, Progress, Tally};
 use super::{Evaluation, Evaluator, NixError, Production, check, failure, replace, run};
 
 /// Builds and downloads at once: most of them wait for the network or for one file.
-const JOBS: usize = 8;
+pub(super) const JOBS: usize = 8;
 
 /// What the last realisation of a network built.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,7 +135,7 @@ impl Evaluator {
         fs::create_dir_all(&roots).map_err(|e| NixError::io(format!("making {}", roots.display()), e))?;
         let mut args: Vec<std::ffi::OsString> =
             ["--realise", "--log-format", "internal-json", "--max-jobs"].map(Into::into).into();
-        args.push(JOBS.to_string().into());
+        args.push(self.options.max_build.max(1).to_string().into());
         args.push("--add-root".into());
         args.push(roots.join("new").into());
         args.extend(derivations.iter().map(Into::into));

@@ -71,8 +71,16 @@ let
   checks = node: value:
     if isAttrs value then
       map (c: { kind = "command"; command = concatStringsSep " " (map lib.escapeShellArg c.cmd); timeout = c.timeout or 10; }) (value.cmd or [ ])
-      ++ map (c: { kind = "http"; port = c.port or 80; path = c.path or "/"; timeout = c.timeout or 10; }) (value.http or [ ])
+      ++ map (plainly node) (value.http or [ ])
+      ++ (let stray = filter (n: !(elem n [ "cmd" "http" ])) (attrNames value); in
+      if stray == [ ] then [ ] else throw "node ${node}: health checks in a set are morph's, `cmd' and `http', not `${head stray}'; ours are a list of sets such as { port = 80; }")
     else map (check node) value;
+  # morph's check of a web server, made on the host itself.
+  plainly = node: c:
+    if c.scheme or "http" != "http" then throw "node ${node}: a health check asks by http, not by ${showValue 1 c.scheme}; check https with a command such as curl"
+    else if c.host or null != null then throw "node ${node}: a health check asks the host itself, not ${showValue 1 c.host}; check others with a command such as curl"
+    else if c.headers or { } != { } then throw "node ${node}: a health check sends no headers of its own; check with a command such as curl"
+    else { kind = "http"; port = c.port or 80; path = c.path or "/"; timeout = c.timeout or 10; };
   check = node: c:
     let
       kinds = { command = [ "command" ]; port = [ "port" ]; http = [ "port" "path" "status" "body" ]; };

@@ -9,13 +9,17 @@ lib:
 let
   inherit (builtins) isAttrs isString isPath isList attrNames elem filter map head match removeAttrs length toString
     isFunction functionArgs intersectAttrs concatStringsSep;
-  inherit (lib) splitString optionals genAttrs showValue toLower;
+  inherit (lib) splitString optionals optionalAttrs genAttrs showValue toLower;
 
   replicate = instances: module: { _type = "replicated"; inherit instances module; };
 
   # Keys that say something about the network and are no nodes.
   metaKeys = [ "network" "defaults" "meta" "testScript" "name" "description" "vlans" ];
-  networkKeys = [ "description" "name" "enableRollback" "nixpkgs" ];
+  # NixOps', morph's: what they say of the network and not of a node.
+  networkKeys = [
+    "description" "name" "enableRollback" "nixpkgs" "pkgs" "lib" "specialArgs" "ordering" "runCommand" "buildShell" "evalConfig"
+    "nodeNixpkgs" "nodeSpecialArgs" "allowApplyAll" "machinesFile" "lock"
+  ];
 
   # Names that mean something else in a module's arguments or on a machine.
   reserved = [
@@ -87,7 +91,9 @@ let
 
   forms = file: v:
     let
-      isMeta = isAttrs v.network && attrNames (removeAttrs v.network networkKeys) == [ ];
+      # Where NixOps keeps its state is `storage.legacy`; a node of that name is a module.
+      legacy = v ? network && isAttrs (v.network.storage or null) && attrNames v.network.storage == [ "legacy" ];
+      isMeta = v ? network && isAttrs v.network && attrNames (removeAttrs v.network (networkKeys ++ optionals legacy [ "storage" ])) == [ ];
       nodes =
         if v ? network && isAttrs v.network && !isMeta then removeAttrs v.network [ "defaults" "meta" "description" ]
         else if v ? nodes then v.nodes
@@ -101,11 +107,12 @@ let
     in
     if !isAttrs v then throw "${toString file}: a model must be a set of nodes or a function to one, not ${showValue 1 v}"
     else if v ? network && !isAttrs v.network then throw "${toString file}: `network' must be a set of nodes, not ${showValue 1 v.network}"
+    else if v ? resources && isAttrs (v.resources or null) && v ? network && isMeta then throw "${toString file}: `resources' are NixOps' machines, disks and keys in a cloud, which are not made here; make them with another tool and name the hosts (deployment.targetHost, or an infrastructure model)"
     else if v ? nodes && !isAttrs v.nodes then throw "${toString file}: `nodes' must be a set of nodes, not ${showValue 1 v.nodes}"
     else warned {
       inherit nodes;
       defaults = lib.optional (v ? defaults) v.defaults ++ lib.optional (inner ? defaults && !isMeta) inner.defaults;
-      meta = (if isAttrs (inner.meta or null) then inner.meta else { }) // v.meta or { };
+      meta = optionalAttrs isMeta inner // (if isAttrs (inner.meta or null) then inner.meta else { }) // v.meta or { };
       testScript = v.testScript or null;
       vlans = checkVlans file (v.vlans or { });
       name = firstString [ (v.meta.name or null) (inner.name or null) (v.name or null) ];

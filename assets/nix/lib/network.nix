@@ -34,7 +34,7 @@ in
             ++ [ (lib.setDefaultModuleLocation i.file i.module) ]
             ++ modulesFor names name
             ++ (system.modulesForScript or (_: [ ])) scriptReferences;
-          specialArgs = arguments // form.meta.specialArgs or { } // {
+          specialArgs = arguments // form.meta.specialArgs or { } // (form.meta.nodeSpecialArgs or { }).${name} or { } // {
             inherit name nodes;
             inherit (i) instance;
           };

@@ -1,11 +1,41 @@
 # deployment.*: where a node is in production and how it is reached, for who has no infrastructure model of its own.
 # The names are Colmena's, NixOps' and morph's.
-{ lib, ... }:
+{ config, lib, ... }:
 let
   inherit (lib) mkOption types;
+  own = config.deployment;
+  refused = description: mkOption { type = types.attrs; default = { }; inherit description; };
+  accepted = description: mkOption { type = types.bool; default = false; inherit description; };
 in
 {
+  # What other tools' networks ask for and cannot be had is refused, not forgotten.
+  config.assertions = [
+    {
+      assertion = own.keys == { };
+      message = "deployment.keys (${lib.concatStringsSep ", " (builtins.attrNames own.keys)}): secrets are not carried to hosts; bring them there by other means, and name the file";
+    }
+    {
+      assertion = own.secrets == { };
+      message = "deployment.secrets (${lib.concatStringsSep ", " (builtins.attrNames own.secrets)}): secrets are not carried to hosts; bring them there by other means, and name the file";
+    }
+    {
+      assertion = own.targetEnv == "none";
+      message = "deployment.targetEnv = \"${own.targetEnv}\": machines are not made in clouds here; make them with another tool, and name them with targetHost";
+    }
+    {
+      assertion = own.preDeployChecks == { };
+      message = "deployment.preDeployChecks: a plan makes the healthChecks before a deployment; say these there";
+    }
+  ];
+
   options.deployment = {
+    keys = refused "Colmena's and NixOps' secrets, which are refused.";
+    secrets = refused "morph's secrets, which are refused.";
+    preDeployChecks = refused "morph's checks before a deployment, which are refused.";
+    targetEnv = mkOption { type = types.str; default = "none"; description = "NixOps' kind of machine; only `none' means something here."; };
+    hasFastConnection = accepted "Accepted for NixOps' sake; the line's speed is measured.";
+    alwaysActivate = accepted "Accepted for NixOps' sake.";
+    substituteOnDestination = accepted "Accepted for morph's sake.";
     tags = mkOption { type = types.listOf types.str; default = [ ]; description = "Words to select nodes by."; };
     targetHost = mkOption { type = types.nullOr types.str; default = null; example = "web.example.org"; description = "The host's name or address; the node's name when null."; };
     targetPort = mkOption { type = types.nullOr types.int; default = null; description = "SSH's port."; };

@@ -38,6 +38,81 @@ in
       function = "ab";
     };
   };
+  "networks in the words of other tools" =
+    let
+      of = model: (production { inherit model; }).deployment;
+      said = node: (productionOn { model = node; }).web.environment.etc.said.text;
+      say = text: { environment.etc.said.text = text; };
+    in
+    {
+      expr = {
+        colmena =
+          let
+            hive = {
+              meta = { description = "A hive"; nixpkgs = throw "not needed"; specialArgs.greeting = "hi"; nodeSpecialArgs.web.own = "mine"; allowApplyAll = false; };
+              defaults = { name, ... }: { deployment.tags = [ "all-${name}" ]; };
+              web = { name, nodes, greeting, own, ... }: say "${name} ${greeting} ${own} ${nodes.db.config.networking.hostName}" // {
+                deployment = {
+                  targetHost = "w"; targetPort = 2222; targetUser = "u"; allowLocalDeployment = true; buildOnTarget = true; tags = [ "t" ];
+                  replaceUnknownProfiles = false; privilegeEscalationCommand = [ "doas" ]; sshOptions = [ "-v" ];
+                };
+              };
+              db = { };
+            };
+            d = of hive;
+          in
+          [ (said hive) d.network.description d.nodes.web d.nodes.db.hostName ];
+        morph =
+          let
+            model = {
+              network = { pkgs = throw "not needed"; description = "morph's"; ordering.tags = [ "a" ]; specialArgs.x = 1; };
+              web = { x, ... }: say (toString x) // {
+                deployment = { targetHost = "w"; substituteOnDestination = true; healthChecks.http = [{ scheme = "http"; port = 81; path = "/p"; description = "d"; period = 1; timeout = 30; }]; };
+              };
+            };
+            d = of model;
+          in
+          [ (said model) d.network.description d.nodes.web.healthChecks ];
+        nixops =
+          let
+            d = of {
+              network = { description = "NixOps'"; enableRollback = true; storage.legacy = { databasefile = "x"; }; };
+              web = { deployment = { targetEnv = "none"; targetHost = "1.2.3.4"; hasFastConnection = true; }; };
+            };
+          in
+          [ d.network.description (attrNames d.nodes) d.nodes.web.hostName ];
+      };
+      expected = {
+        colmena = [
+          "web hi mine db"
+          "A hive"
+          {
+            hostName = "w"; system = "x86_64-linux"; toplevel = (of { web = { }; db = { }; }).nodes.web.toplevel; addresses = [ ]; targetUser = "u"; targetPort = 2222;
+            sshOptions = [ "-v" ]; sudo = [ "doas" ]; tags = [ "t" "all-web" ]; after = [ ]; buildOnTarget = true; healthChecks = [ ];
+          }
+          "db"
+        ];
+        morph = [ "1" "morph's" [{ kind = "http"; port = 81; path = "/p"; timeout = 30; }] ];
+        nixops = [ "NixOps'" [ "web" ] "1.2.3.4" ];
+      };
+    };
+  "what other tools' networks ask for and cannot be had is refused" = {
+    expr = map (deployment: fails (production { model.web = { inherit deployment; }; }).deployment.nodes) [
+      { keys.secret.text = "x"; }
+      { secrets.s.source = "x"; }
+      { targetEnv = "ec2"; }
+      { preDeployChecks.cmd = [ { cmd = [ "true" ]; } ]; }
+      { }
+    ] ++ map (http: fails (production { model.web.deployment.healthChecks.http = [ http ]; }).deployment.nodes.web.healthChecks) [
+      { scheme = "https"; }
+      { host = "other"; }
+      { headers.a = "b"; }
+      { port = 1; }
+    ] ++ [
+      (fails (production { model = { network.description = "d"; resources.sshKeyPairs.k = { }; web = { }; }; }).deployment.nodes)
+    ];
+    expected = [ true true true true false true true true false true ];
+  };
   "health checks say their kind and how long" = {
     expr = (both { healthChecks = [ { port = 22; } { path = "/x"; status = 204; } { command = "true"; timeout = 3; } ]; }).web.healthChecks;
     expected = [
