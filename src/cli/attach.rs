@@ -17,9 +17,12 @@ pub struct Args {
     /// Print progress and console lines instead of the full screen; so it is without a terminal.
     #[arg(long)]
     no_tui: bool,
+    /// Let nothing be deployed from the screen, nor a terminal be opened on a host.
+    #[arg(long)]
+    readonly: bool,
 }
 
 pub(super) async fn run(args: Args, global: &Global) -> Outcome {
     let client = common::connect(global).await?;
-    up::show(client, args.no_tui, plain::OnInterrupt::Detach).await
+    up::show(client, args.no_tui, args.readonly, plain::OnInterrupt::Detach).await
 }

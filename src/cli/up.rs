@@ -62,6 +62,9 @@ pub struct Args {
     /// Print progress and console lines instead of the full screen.
     #[arg(long, alias = "headless")]
     no_tui: bool,
+    /// Let nothing be deployed from the screen, nor a terminal be opened on a host.
+    #[arg(long)]
+    readonly: bool,
 }
 
 pub(super) async fn run(args: Args, global: &Global) -> Outcome {
@@ -97,7 +100,7 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
         out::line(&format!("session {name} runs in the background: diorama attach -s {name}"));
         return Ok(0);
     }
-    show(client, args.no_tui, OnInterrupt::Down).await
+    show(client, args.no_tui, args.readonly, OnInterrupt::Down).await
 }
 
 async fn already_running(client: &Client, options: &StartOptions, paths: &Paths) -> Result<()> {
@@ -142,14 +145,15 @@ fn changed(running: &Manifest, now: &Manifest) -> Vec<String> {
 }
 
 /// Shows a session: the screen on a terminal, else lines.
-pub(super) async fn show(client: Client, no_tui: bool, on_interrupt: OnInterrupt) -> Outcome {
+pub(super) async fn show(client: Client, no_tui: bool, readonly: bool, on_interrupt: OnInterrupt) -> Outcome {
     if no_tui || !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
         plain::follow(&client, Until::End, on_interrupt).await?;
         return Ok(0);
     }
     let session = client.session();
     let view = client.view().await?;
-    let config = crate::config::Config::load(Path::new(&view.model).parent())?;
+    let mut config = crate::config::Config::load(Path::new(&view.model).parent())?;
+    config.deploy.readonly |= readonly;
     match tui::run(client, tui::TuiOptions::from_env(config)).await? {
         tui::Leave::Detached => {
             out::err(&format!("session {session} goes on: diorama attach -s {session}, or diorama down\n"));

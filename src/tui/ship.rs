@@ -166,7 +166,7 @@ enum Line {
 /// Makes a plan, or shows the deployment that is under way.
 pub(super) fn open(state: &mut State) -> Vec<Req> {
     if state.options.config.deploy.readonly {
-        state.say(true, "deploying is turned off by the configuration (deploy.readonly)");
+        state.say(true, "deploying is turned off (--readonly, or deploy.readonly in the configuration)");
         return Vec::new();
     }
     state.layers.push(Layer::Ship(ShipBox::default()));
@@ -330,7 +330,7 @@ pub(super) fn on_end(state: &mut State, job: Job, status: Option<i32>, errors: &
 /// Opens a terminal on the host under the cursor.
 pub(super) fn terminal(state: &mut State) -> Vec<Req> {
     if state.options.config.deploy.readonly {
-        state.say(true, "hosts are only looked at: deploying is turned off (deploy.readonly)");
+        state.say(true, "hosts are only looked at: deploying is turned off (--readonly or deploy.readonly)");
         return Vec::new();
     }
     let network = state.production.status.as_ref().map(|s| s.network.clone());
