@@ -52,7 +52,11 @@ pub(super) async fn run(args: &Args, global: &Global) -> Outcome {
         match change {
             None => out::line(&format!("{node}: only one of the two knows it")),
             Some(list) if list.is_empty() => out::line(&format!("{node}: the same")),
-            Some(list) => out::print(&format!("{node}:\n{}", print_diff(&list, "    "))),
+            Some(list) => {
+                let said = print_diff(&list, "    ");
+                let said = if said.is_empty() { "    nothing but its own name\n".into() } else { said };
+                out::print(&format!("{node}:\n{said}"));
+            }
         }
     }
     Ok(0)

@@ -10,6 +10,7 @@ use super::eval::{self, model_file};
 use super::{Global, common, out};
 use crate::assets;
 use crate::config::Config;
+use crate::deploy::foreign;
 use crate::deploy::model::{self, Deployment};
 use crate::deploy::{Compress, Password, Records, Settings};
 use crate::error::{Error, Result, ResultExt};
@@ -19,7 +20,7 @@ use crate::paths::{self, Paths};
 /// How the model and its hosts are named.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ModelArgs {
-    /// The model, or a deployment (a file that ends in .json) whose systems are in the store.
+    /// The model, or a deployment (a file that ends in .json, ours or deploy-rs') whose systems are in the store.
     pub model: Option<PathBuf>,
     /// The infrastructure model, which host each node goes to; by default the configured one, else the file
     /// infrastructure.nix beside the model when there is one.
@@ -104,7 +105,14 @@ pub async fn build(
     let paths = common::paths(global)?;
     if let Some(file) = args.model.as_deref().filter(|m| m.extension().is_some_and(|e| e == "json")) {
         let text = std::fs::read_to_string(file).doing(file.display())?;
-        let deployment = model::parse(&text).doing(file.display())?;
+        let deployment = if foreign::is_deploy_rs(&text) {
+            let name = args.name.clone().unwrap_or_else(|| super::up::name_from_file(file));
+            let read = foreign::read(&common::session_name(&name)?, &text, foreign::look);
+            // Read once more as ours, for what is checked there.
+            read.and_then(|d| model::parse(&serde_json::to_string(&d)?)).doing(file.display())?
+        } else {
+            model::parse(&text).doing(file.display())?
+        };
         let model = std::path::absolute(file)?;
         return Ok(Built {
             deployment,

@@ -17,6 +17,7 @@ mod channel;
 pub mod closure;
 mod copy;
 mod drive;
+pub mod foreign;
 mod health;
 mod local;
 pub mod model;

@@ -151,7 +151,7 @@ pub(super) async fn missing(
 }
 
 /// Asks which of these paths are not valid in the host's store.
-async fn invalid(link: &Link, paths: &[&str]) -> Result<BTreeSet<String>> {
+pub(super) async fn invalid(link: &Link, paths: &[&str]) -> Result<BTreeSet<String>> {
     let mut input = paths.join("\n");
     input.push('\n');
     let script = "PATH=$PATH:/run/current-system/sw/bin:/nix/var/nix/profiles/default/bin

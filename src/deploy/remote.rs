@@ -127,7 +127,8 @@ async fn one(
     // What the last build held is not needed any more once this one holds it.
     copy::unroot(&link, token).await?;
     copy::root(&link, token, &order).await?;
-    let missing = probe::missing(&link, &order).await?;
+    let all: Vec<&str> = order.iter().map(|(path, _)| path.as_str()).collect();
+    let missing = probe::invalid(&link, &all).await?;
     each(format!("{} recipes and sources travel", missing.len()));
     copy::send(store, &link, &order, &missing, &mut |_| ()).await?;
     let mut args = vec![token, jobs, target.toplevel.as_str()];

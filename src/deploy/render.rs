@@ -92,7 +92,9 @@ pub fn print_diff(changes: &[Change], indent: &str) -> String {
             let _ = writeln!(out, "{indent}{sign} … and {} more", lines.len() - SHOWN);
         }
     };
-    let pick = |f: &dyn Fn(&Change) -> Option<String>| changes.iter().filter_map(f).collect::<Vec<_>>();
+    let packages: Vec<&Change> = changes.iter().filter(|c| file(c).is_none() && !is_scaffolding(c)).collect();
+    let pick =
+        |f: &dyn Fn(&Change) -> Option<String>| packages.iter().filter_map(|c| f(c)).collect::<Vec<_>>();
     kind(pick(&|c| match c {
         Change::Added { name, version } => Some(format!("+ {name} {version}").trim_end().to_owned()),
         _ => None,
@@ -109,16 +111,50 @@ pub fn print_diff(changes: &[Change], indent: &str) -> String {
         Change::Rebuilt { name } => Some(name.clone()),
         _ => None,
     });
-    if !rebuilt.is_empty() {
-        let more = if rebuilt.len() > SHOWN {
-            format!(" and {} more", rebuilt.len() - SHOWN)
-        } else {
-            String::new()
-        };
-        let shown: Vec<&str> = rebuilt.iter().take(SHOWN).map(String::as_str).collect();
-        let _ = writeln!(out, "{indent}rebuilt: {}{more}", shown.join(", "));
+    let files = |wanted: fn(&Change) -> bool| -> Vec<String> {
+        changes.iter().filter(|c| wanted(c)).filter_map(file).map(str::to_owned).collect()
+    };
+    for (word, names) in [
+        ("rebuilt", rebuilt),
+        ("files that come", files(|c| matches!(c, Change::Added { .. }))),
+        ("files that go", files(|c| matches!(c, Change::Removed { .. }))),
+        ("files that change", files(|c| matches!(c, Change::Rebuilt { .. } | Change::Version { .. }))),
+    ] {
+        if !names.is_empty() {
+            let _ = writeln!(out, "{indent}{word}: {}", some_of(&names));
+        }
     }
     out
+}
+
+/// The first of many, and how many more there are.
+fn some_of(names: &[String]) -> String {
+    let shown: Vec<&str> = names.iter().take(SHOWN).map(String::as_str).collect();
+    let more = names.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", shown.join(", "))
+}
+
+fn name(change: &Change) -> &str {
+    match change {
+        Change::Added { name, .. }
+        | Change::Removed { name, .. }
+        | Change::Version { name, .. }
+        | Change::Rebuilt { name } => name,
+    }
+}
+
+/// The file that a store object is, when it is a unit or one of /etc.
+fn file(change: &Change) -> Option<&str> {
+    ["unit-", "etc-"].iter().find_map(|kind| name(change).strip_prefix(kind)).filter(|f| !f.is_empty())
+}
+
+/// Whether a store object is only what holds the others together, which changes with any of them.
+fn is_scaffolding(change: &Change) -> bool {
+    let name = name(change);
+    ["etc", "links", "packages", "restart-triggers", "usr-trees", "modes", "system-units", "user-units"]
+        .contains(&name)
+        || ["system-", "nixos-system-", "closure-"].iter().any(|kind| name.starts_with(kind))
 }
 
 #[cfg(test)]
@@ -138,6 +174,10 @@ mod tests {
             packages: Some(vec![
                 Change::Added { name: "htop".into(), version: "3.2".into() },
                 Change::Rebuilt { name: "etc".into() },
+                Change::Rebuilt { name: "system-web".into() },
+                Change::Rebuilt { name: "shop".into() },
+                Change::Added { name: "unit-hello.service".into(), version: String::new() },
+                Change::Rebuilt { name: "etc-hosts".into() },
             ]),
             units: Units { restart: vec!["httpd.service".into()], ..Units::default() },
             reboot: Some("another kernel".into()),
@@ -160,7 +200,7 @@ mod tests {
             print_plan(&plan),
             "plan for shop\n\n= db (10.0.0.1): unchanged\n\n✕ off: unreachable: no route\n\n\
              ~ web (10.0.0.1): changes; 3 paths, 2.5 MB to copy\n    system: x-old ▸ y-new\n    + htop 3.2\n    \
-             rebuilt: etc\n    units that restart (as far as their files tell): httpd.service\n    \
+             rebuilt: shop\n    files that come: hello.service\n    files that change: hosts\n    units that restart (as far as their files tell): httpd.service\n    \
              a reboot is due: another kernel\n"
         );
     }
