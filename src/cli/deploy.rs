@@ -123,7 +123,7 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
     }
     let wanted = Wanted {
         deployment: built.deployment,
-        model: built.model.display().to_string(),
+        model: std::path::absolute(&built.model)?.display().to_string(),
         infrastructure: built.infrastructure.map(|file| file.display().to_string()),
         // A deployment in JSON has no model that a clone could be made of.
         rehearsal: (!args.test_first && built.model.extension().is_none_or(|e| e != "json"))
