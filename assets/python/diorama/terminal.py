@@ -55,7 +55,10 @@ def interact(connection: Connection, request: Message, what: str, log: Log) -> N
 
         def watch() -> None:
             stream.wait()
-            os.write(ending, b".")
+            # Nobody looks any more when the stream has ended by ctrl-].
+            with contextlib.suppress(OSError):
+                os.write(ending, b".")
+            os.close(ending)
 
         threading.Thread(target=watch, name="interact", daemon=True).start()
         try:
