@@ -377,6 +377,10 @@ impl Agent {
                 Err(e) => Event::RevertFailed(e.to_string()),
             },
         };
+        // Its supervisor would have let go of it.
+        if let Some(link) = &self.link {
+            let _ = tokio::time::timeout(FRESH, copy::unroot(link, &talk.token)).await;
+        }
         self.tell(Event::Reverting("the machine was started anew".into())).await;
         self.tell(event).await;
     }
