@@ -9,7 +9,7 @@ use crate::Systems;
 use crate::world::{HOSTS, Host, VICTIM, World};
 
 pub fn in_the_first_phases(w: &World, s: &mut Systems) {
-    killed_in(w, s, ["copying", "locked", "activating"]);
+    killed_in(w, s, ["copying", "locking", "activating"]);
 }
 
 pub fn in_the_later_phases(w: &World, s: &mut Systems) {
