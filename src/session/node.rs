@@ -140,7 +140,7 @@ pub(super) fn step(state: &mut State, now: u64, event: Event, out: &mut Vec<Effe
     match event {
         Event::Started { node, pid } => with(state, &node, |m| {
             m.launching = false;
-            booting(m, now);
+            booting(m);
             m.pid = Some(pid);
             m.started = Some(now);
             if m.want == Want::Off {
@@ -176,7 +176,7 @@ pub(super) fn step(state: &mut State, now: u64, event: Event, out: &mut Vec<Effe
         }),
         Event::WasReset { node } => with(state, &node, |m| {
             if matches!(m.state, NodeState::Up | NodeState::Booting) {
-                booting(m, now);
+                booting(m);
                 m.started = Some(now);
             }
         }),
@@ -204,7 +204,7 @@ fn with(state: &mut State, node: &str, f: impl FnOnce(&mut Machine)) {
     }
 }
 
-fn booting(m: &mut Machine, _now: u64) {
+fn booting(m: &mut Machine) {
     m.state = NodeState::Booting;
     m.boot_ms = None;
     m.agent = false;
