@@ -171,11 +171,12 @@ impl Root {
         Ok(root)
     }
 
-    /// Makes apt prefer the versions that are locked, as far as they still exist.
+    /// Makes apt prefer the versions that are locked, as far as they still exist, and never to a stand-in
+    /// (above 1000, apt_preferences(5) has a package replace a newer one that is installed).
     fn pin(&self, lock: &Lock) -> Result<()> {
         let mut text = String::new();
         for (name, package) in &lock.packages {
-            let _ = writeln!(text, "Package: {name}\nPin: version {}\nPin-Priority: 1001\n", package.version);
+            let _ = writeln!(text, "Package: {name}\nPin: version {}\nPin-Priority: 1000\n", package.version);
         }
         fs::write(self.directory.join("preferences"), text).doing("pinning what is locked")
     }
