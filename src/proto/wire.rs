@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::suite::TestTold;
 use super::view::View;
 use crate::model::{Manifest, Proto};
+use crate::shell::quote;
 
 /// What a client sends.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -268,7 +269,7 @@ impl Action {
             Self::Node { node, verb } => format!("diorama node {} {node}", verb.word()),
             Self::Add { node, script, vlans } => {
                 let vlans: String = vlans.iter().map(|v| format!(" --vlan {v}")).collect();
-                format!("diorama node add {node} --script {}{vlans}", script.display())
+                format!("diorama node add {node} --script {}{vlans}", quote(&script.to_string_lossy()))
             }
             Self::Remove { node } => format!("diorama node remove {node}"),
             Self::Cut { from, to } => format!("diorama link cut {from} {to}"),
