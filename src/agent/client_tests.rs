@@ -279,7 +279,8 @@ async fn a_host_that_dies_in_the_middle_is_followed_by_another() {
     assert_eq!(run(&client, shell("exit 6")).await.unwrap().2, ExitStatus::Exited(6));
     // Gone in the middle of a flood of output; what is left of it comes before the next HELLO.
     let flood = within(client.exec(shell("yes; exit 1"))).await.unwrap();
-    let floods = "ps -o args= --ppid $PPID | grep -c '[y]es'";
+    let floods = "for s in $(grep -ls \"^PPid:[[:space:]]$PPID\\$\" /proc/[0-9]*/status); do \
+                  tr '\\0' ' ' <${s%status}cmdline; echo; done 2>/dev/null | grep -c '^sh -c yes'";
     says(&client, floods, "1\n").await;
     drop((flood, client));
     let client = guest.connect();
