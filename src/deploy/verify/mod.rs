@@ -9,7 +9,7 @@
 //!
 //! The two systems are not the same by design: a clone has a root shell and cloned addresses, a host has a
 //! store and a boot loader. A difference is explained when both machines are, at that place, as their own
-//! system says, and both systems come from the same model; or when a row of [`rules`] explains it. Every
+//! system says, and both systems come from the same model; or when a row of `rules` explains it. Every
 //! other difference was made by somebody.
 //!
 //! Invariant: `facts`, `compare` and `rules` are pure; collecting changes nothing on either machine.
