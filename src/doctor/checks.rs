@@ -154,6 +154,13 @@ pub const CHECKS: &[Check] = &[
         look: Look::Program("python3"),
     },
     Check {
+        name: "ssh",
+        purpose: "reaches the hosts that a model is deployed to",
+        need: Need::Wanted,
+        package: Some("openssh-client"),
+        look: Look::Program("ssh"),
+    },
+    Check {
         name: "tesseract",
         purpose: "reads text on machines' displays, for tests that ask for it",
         need: Need::Wanted,

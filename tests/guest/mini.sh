@@ -2,8 +2,8 @@
 # usage: mini.sh OUT [KERNEL.deb]
 #
 # Builds the smallest guest that the end-to-end tests boot: OUT/kernel and OUT/initrd, made of Debian's
-# cloud kernel, busybox and, for the root shell's agent, this host's perl. Needs the packages
-# busybox-static and perl-base. Without KERNEL.deb the kernel is fetched through apt.
+# cloud kernel, Debian's static busybox and, for the root shell's agent, this host's perl. Both packages are
+# fetched through apt, the kernel only when it is not given.
 #
 # The guest reads its kernel command line: mini.name=NAME mini.ip=ADDRESS/BITS (for eth1). It answers
 # pings there, serves its name over HTTP on port 80, shows a login prompt on ttyS0 and runs the agent;
@@ -26,13 +26,15 @@ else
     (cd "$work" && apt-get download -q "$package" >&2)
     deb=$(ls "$work"/linux-image-*.deb)
 fi
+(cd "$work" && apt-get download -q busybox-static >&2)
+dpkg-deb -x "$work"/busybox-static_*.deb "$work/busybox"
 dpkg-deb -x "$deb" "$work/kernel"
 cp "$work"/kernel/boot/vmlinuz-* "$out/kernel.new"
 
 root=$work/root
 mkdir -p "$root/usr/bin" "$root/dev" "$root/proc" "$root/sys" "$root/tmp" "$root/etc" "$root/lib/modules" "$root/www" "$root/sbin" "$root/root" "$root/var"
 ln -s usr/bin "$root/bin"
-cp "$(command -v busybox)" "$root/bin/busybox"
+cp "$work/busybox/bin/busybox" "$root/bin/busybox"
 for applet in $("$root/bin/busybox" --list); do
     [ -e "$root/bin/$applet" ] || ln -s busybox "$root/bin/$applet"
 done
