@@ -6,6 +6,7 @@
 //! ```text
 //! cli, tui ─▶ client ─▶ proto ─▶ model
 //! cli ─▶ script ─▶ proto
+//! cli, tui ─▶ deploy ─▶ client, nix
 //! daemon ─▶ session ─▶ switch, console, qemu ─▶ model
 //! ```
 //!
