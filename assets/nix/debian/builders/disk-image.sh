@@ -7,6 +7,11 @@
 
 # Where everything that is copied belongs to root. Without name spaces for users the files would be the builder's.
 if [ "${inside:-}" != 1 ] && [ "$(id -u)" != 0 ]; then
+  if ! unshare --user --map-root-user true 2>/dev/null; then
+    echo "making a disk needs user name spaces, which this machine does not allow to $(id -un)" >&2
+    echo "(sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces)" >&2
+    exit 1
+  fi
   inside=1 exec unshare --user --map-root-user /bin/sh -eu "$self"
 fi
 
