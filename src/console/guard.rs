@@ -1,7 +1,7 @@
 //! The second line of defence: stands between the parser and the grid.
 //!
 //! Invariant: a cell never holds more than [`MAX_COMBINING`] combining characters, and what concerns
-//! titles, clipboards, links, palettes and keyboard protocols is not implemented here at all.
+//! titles, clipboards, links, palettes and keyboard protocols never reaches the grid: it has no method here.
 
 use alacritty_terminal::Term;
 use alacritty_terminal::event::EventListener;
