@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_util::codec::{FramedRead, FramedWrite};
 
 use super::stream::{Stream, StreamItem};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::model::Manifest;
 use crate::proto::{
     Action, ClientMessage, Codec, Frame, INPUT_WINDOW, PROTOCOL_VERSION, Request, Response, ServerMessage,
@@ -103,6 +103,7 @@ impl Client {
             Response::Welcome { version, .. } => Err(Error::new(format!(
                 "the session's daemon speaks version {version} of the protocol, this program {PROTOCOL_VERSION}"
             ))
+            .kind(Kind::Usage)
             .hint("use the version of diorama that started the session")),
             other => Err(unexpected(&other)),
         }
@@ -396,7 +397,7 @@ fn refused(response: Response) -> Result<Response> {
         Response::Error { message, hint } => {
             let mut e = Error::new(message);
             if e.message.starts_with("there is no node") {
-                e = e.kind(crate::error::Kind::NotFound);
+                e = e.kind(Kind::NotFound);
             }
             e.hints.extend(hint);
             Err(e)

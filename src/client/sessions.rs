@@ -13,13 +13,13 @@ use std::process::{Command, Stdio};
 use serde::Serialize;
 
 use super::Client;
-use crate::error::{Error, Result, ResultExt, nearest};
+use crate::error::{Error, Kind, Result, ResultExt, nearest};
 use crate::lock::{Lock, SessionFiles};
 use crate::paths::Paths;
 use crate::proto::{Ready, Start, StartOptions};
 
 /// How often a daemon that does not answer is looked at again, and after which pause.
-const DYING: u32 = 20;
+const DYING: u32 = 200;
 const DYING_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 
 /// A session that lives.
@@ -117,7 +117,7 @@ pub async fn connect(paths: &Paths, wanted: Option<&str>, who: &str) -> Result<C
             eprintln!("note: the daemon of session {} had died; a new one has taken over", found.name);
         }
         match Client::open(&found.files.socket(), who).await {
-            Err(_) if tries < DYING => {
+            Err(e) if tries < DYING && e.kind == Kind::Failure => {
                 // It may be dying: its lock goes a moment after its socket.
                 tries += 1;
                 tokio::time::sleep(DYING_PAUSE).await;

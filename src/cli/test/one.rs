@@ -21,7 +21,7 @@ use super::super::{Outcome, down, out};
 use super::stop::Stop;
 use super::{Args, no_script};
 use crate::client::{self, Client, Launched};
-use crate::error::{Error, Result, ResultExt, printable};
+use crate::error::{Error, Kind, Result, ResultExt, printable};
 use crate::model::Manifest;
 use crate::paths::Paths;
 use crate::proto::{ModelSource, Phase, StartOptions};
@@ -298,14 +298,17 @@ impl One {
         if matches!(self.place, Place::Running) {
             return Ok(());
         }
-        // A daemon that died is replaced here, so that its machines are ended too.
-        let Ok(found) = client::find(&self.paths, Some(&self.session)).await else { return Ok(()) };
+        // A daemon that died, or is dying just now, is replaced here, so that its machines are ended too.
+        let client = match client::connect(&self.paths, Some(&self.session), "test").await {
+            Ok(client) => client,
+            Err(e) if e.kind == Kind::NotFound => return Ok(()),
+            Err(e) => return Err(e),
+        };
         if self.args.keep {
             let name = &self.session;
             out::err(&format!("the clone goes on: diorama attach -s {name}; diorama down -s {name}\n"));
             return Ok(());
         }
-        let client = Client::open(&found.files.socket(), "test").await?;
         down::end(&client, true, 0).await
     }
 
