@@ -14,7 +14,7 @@ const MAY_USE: [(&str, &[&str]); 12] = [
     ("qemu", &["error", "model", "paths"]),
     ("apt", &["error"]),
     ("nix", &["apt", "assets", "error", "model", "paths"]),
-    ("deploy", &["client", "error", "model", "nix", "proto"]),
+    ("deploy", &["client", "error", "lock", "model", "nix", "proto"]),
     ("client", &["error", "lock", "model", "paths", "proto"]),
     ("tui", &["client", "config", "console", "deploy", "error", "model", "paths", "proto"]),
 ];

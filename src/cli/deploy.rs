@@ -216,6 +216,7 @@ pub(super) async fn ship(wanted: Wanted, how: &HowArgs, global: &Global) -> Outc
         }
     }
     let before = survey.systems();
+    let claim = records.claim(survey.numbers())?;
     let deploy = Deploy {
         options: Options {
             goal: how.goal,
@@ -225,7 +226,7 @@ pub(super) async fn ship(wanted: Wanted, how: &HowArgs, global: &Global) -> Outc
             max_activate: how.max_activate,
             patience: Duration::from_secs(how.patience.clamp(6, 3600)),
             by: production::who(),
-            number: records.next(survey.numbers()),
+            number: claim.number,
             time: production::now(),
         },
         deployment: wanted.deployment,
@@ -248,6 +249,7 @@ pub(super) async fn ship(wanted: Wanted, how: &HowArgs, global: &Global) -> Outc
     let number =
         record(&deploy, &records, &before, &outcomes, (wanted.model, wanted.infrastructure), &wanted.remote)
             .await?;
+    drop(claim);
     let seconds = began.elapsed().as_secs_f64();
     if how.json {
         line(&json!({

@@ -16,6 +16,7 @@ use super::model::Deployment;
 use super::step::Outcome;
 use crate::error::{Error, Result, ResultExt};
 use crate::files;
+use crate::lock::Lock;
 
 /// One deployment of a network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -88,7 +89,7 @@ impl Records {
     /// # Errors
     /// When there is none of that number, or it cannot be read.
     pub fn get(&self, number: u64) -> Result<Generation> {
-        let file = self.dir.join(format!("{number}.json"));
+        let file = self.file(number);
         let text = match fs::read_to_string(&file) {
             Ok(text) => text,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
@@ -100,10 +101,30 @@ impl Records {
         serde_json::from_str(&text).doing(file.display())
     }
 
-    /// The number of the next generation, beyond all that this machine and the hosts know.
-    pub fn next(&self, on_hosts: impl IntoIterator<Item = u64>) -> u64 {
-        let here = self.all().ok().and_then(|all| all.last().map(|g| g.number)).unwrap_or(0);
-        on_hosts.into_iter().max().unwrap_or(0).max(here) + 1
+    /// Claims the number of the next generation, beyond all that this machine and the hosts know, and beyond those
+    /// of deployments to other hosts of the network that are under way.
+    ///
+    /// # Errors
+    /// When a generation cannot be read, or the claim not be written.
+    pub fn claim(&self, on_hosts: impl IntoIterator<Item = u64>) -> Result<Claim> {
+        fs::create_dir_all(&self.dir).doing(self.dir.display())?;
+        let here = self.all()?.last().map_or(0, |g| g.number);
+        let mut number = on_hosts.into_iter().max().unwrap_or(0).max(here) + 1;
+        loop {
+            let file = self.dir.join(format!(".{number}.claim"));
+            if let Some(lock) = Lock::take(&file).doing(file.display())? {
+                let claim = Claim { number, file, _lock: lock };
+                // Whoever had it may have written its generation since we looked.
+                if !self.file(number).exists() {
+                    return Ok(claim);
+                }
+            }
+            number += 1;
+        }
+    }
+
+    fn file(&self, number: u64) -> PathBuf {
+        self.dir.join(format!("{number}.json"))
     }
 
     /// Writes a generation.
@@ -111,7 +132,7 @@ impl Records {
     /// # Errors
     /// When it cannot be written, or there is one of that number already.
     pub fn write(&self, generation: &Generation) -> Result<()> {
-        let file = self.dir.join(format!("{}.json", generation.number));
+        let file = self.file(generation.number);
         let text = serde_json::to_string_pretty(generation)?;
         files::create(&file, text.as_bytes(), 0o600).doing(file.display())
     }
@@ -119,6 +140,22 @@ impl Records {
     /// The link that keeps a node's system of a generation.
     pub fn root(&self, number: u64, node: &str) -> PathBuf {
         self.dir.join("roots").join(format!("{number}-{node}"))
+    }
+}
+
+/// A number that no other deployment of the network takes while this lives, or after its generation is written.
+#[derive(Debug)]
+pub struct Claim {
+    /// The number.
+    pub number: u64,
+    file: PathBuf,
+    _lock: Lock,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        // The lock goes with the process; a file that is left locks nothing.
+        let _ = fs::remove_file(&self.file);
     }
 }
 
@@ -132,7 +169,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let records = Records::new(dir.path());
         assert!(records.all().unwrap().is_empty());
-        assert_eq!(records.next([]), 1);
+        let claim = |on_hosts: &[u64]| records.claim(on_hosts.iter().copied()).unwrap();
+        assert_eq!(claim(&[]).number, 1);
         let generation = |number| Generation {
             number,
             time: 7,
@@ -148,8 +186,11 @@ mod tests {
         }
         assert!(records.write(&generation(9)).is_err());
         assert_eq!(records.all().unwrap().iter().map(|g| g.number).collect::<Vec<_>>(), [9, 10]);
-        assert_eq!(records.next([]), 11);
-        assert_eq!(records.next([40]), 41);
+        let (first, second) = (claim(&[]), claim(&[]));
+        assert_eq!((first.number, second.number), (11, 12), "two at once");
+        drop(first);
+        assert_eq!(claim(&[]).number, 11, "nothing came of it");
+        assert_eq!(claim(&[40]).number, 41);
         assert_eq!(records.get(10).unwrap(), generation(10));
         assert!(records.get(3).unwrap_err().print().contains("diorama generations"));
     }

@@ -104,7 +104,7 @@ pub fn command_line(
 ) -> Vec<OsString> {
     let mut line = Line::default();
     machine(&mut line, config, accel, features);
-    boot(&mut line, config.node);
+    boot(&mut line, config.node, accel);
     line.opt("-chardev", Opt::new("socket,id=qmp").path("path", &paths.qmp).word("server=on,wait=off"));
     line.opt("-mon", Opt::new("chardev=qmp,mode=control"));
     line.opt(
@@ -180,13 +180,19 @@ fn translation_buffer(memory: u32) -> u32 {
     (memory / 4).clamp(32, 256)
 }
 
-pub(super) fn boot(line: &mut Line, node: &Node) {
+pub(super) fn boot(line: &mut Line, node: &Node, accel: Accel) {
     let Boot::Direct { kernel, initrd, kernel_params } = &node.boot else { return };
     line.word_path("-kernel", kernel);
     line.word_path("-initrd", initrd);
     let mut params = kernel_params.clone();
     if !params.iter().any(|p| p.starts_with("console=ttyS0")) {
         params.push("console=ttyS0".into());
+    }
+    if accel == Accel::Tcg {
+        // TCG finds translated code again by its virtual address. With addresses that are random every program
+        // that starts is translated anew, which makes its start five times slower. A model that wants them random
+        // says so with the setting kernel.randomize_va_space.
+        params.push("norandmaps".into());
     }
     line.flag("-append");
     line.words.push(params.join(" ").into());

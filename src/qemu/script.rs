@@ -155,7 +155,7 @@ impl Body {
         self.out.push_str("esac\n\n");
         self.options(words.get(c + 2..).unwrap_or_default());
         let mut line = Line::default();
-        command::boot(&mut line, config.node);
+        command::boot(&mut line, config.node, accel);
         self.comment("What it boots.");
         self.options(&line.words);
     }

@@ -48,6 +48,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("another host key", refusals::another_host_key),
     ("another architecture", refusals::another_architecture),
     ("two deployers", refusals::two_deployers),
+    ("two deployers of different hosts", refusals::two_deployers_of_different_hosts),
     ("rolling", ways::rolling),
     ("canary", ways::canary),
     ("boot and reboot of one host", ways::boot_and_reboot),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::Systems;
-use crate::world::{LARGE, VICTIM, World};
+use crate::world::{HOSTS, LARGE, VICTIM, World};
 
 /// Takes all room there is, without writing it.
 const FILL: &str = "n=0
@@ -69,5 +69,17 @@ pub fn two_deployers(w: &World, s: &mut Systems) {
     assert!(end.errors.contains(&format!("{who}@")), "{end:?}");
     w.on(VICTIM, "rm /var/lib/hold");
     first.end(0).outcomes(["switched"; 3]);
+    s.swap();
+}
+
+pub fn two_deployers_of_different_hosts(w: &World, s: &mut Systems) {
+    w.on(VICTIM, &format!("echo {} >/var/lib/hold", s.new.0));
+    let mut first = w.begin(&s.new.1, &["--on", VICTIM]);
+    first.phase(VICTIM, "activating");
+    let others = HOSTS.into_iter().filter(|h| *h != VICTIM).collect::<Vec<_>>().join(",");
+    let second = w.begin(&s.new.1, &["--on", &others]).end(0);
+    w.on(VICTIM, "rm /var/lib/hold");
+    let first = first.end(0);
+    assert_eq!(first.generation() + 1, second.generation(), "each has its own");
     s.swap();
 }

@@ -132,6 +132,12 @@ impl End {
         (text(&event["result"]["outcome"]), text(&event["result"]["why"]))
     }
 
+    /// The number of the generation that was recorded.
+    pub fn generation(&self) -> u64 {
+        let number = |e: &Value| if e["event"] == "end" { e["generation"].as_u64() } else { None };
+        self.seen.iter().find_map(number).unwrap_or_else(|| panic!("no generation: {self:#?}"))
+    }
+
     /// Where in the course of events a host came to a phase.
     pub fn at(&self, host: &str, phase: &str) -> Option<usize> {
         self.seen.iter().position(|e| e["event"] == "phase" && e["host"] == host && e["phase"] == phase)
