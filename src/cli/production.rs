@@ -48,8 +48,8 @@ pub struct BuildArgs {
 /// How hosts are reached.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ReachArgs {
-    /// Only these hosts: a node, a pattern with `*`, or @TAG; may be repeated.
-    #[arg(long, value_name = "NODE|@TAG|GLOB")]
+    /// Only these hosts: a node, a pattern with `*`, or @TAG; several with commas, or repeated.
+    #[arg(long, value_name = "NODE|@TAG|GLOB", value_delimiter = ',')]
     pub on: Vec<String>,
     /// Pin the keys of hosts that nobody has seen before.
     #[arg(long)]

@@ -125,7 +125,7 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
     let python = script::find_python().await?;
     let (place, network) = if args.attach {
         let found = client::find(&paths, global.session.as_deref()).await?;
-        (Place::Running, found.name)
+        (Place::Running(found.state_dir.unwrap_or_else(|| paths.state.clone())), found.name)
     } else {
         let source = up::source(args.model.as_deref(), &paths)?;
         let network = up::default_name(&source)?;
@@ -146,7 +146,7 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
         remember(&paths, &unnamed, &out);
         return status;
     }
-    let session = if matches!(place, Place::Running) { network } else { name };
+    let session = if matches!(place, Place::Running(_)) { network } else { name };
     let mut one = One::new(args, paths.clone(), session, place, out.clone(), None, stop)?;
     let status = one.run(&python, own).await;
     remember(&paths, &unnamed, &out);

@@ -82,7 +82,8 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
     let options = StartOptions {
         session: name.clone(),
         source,
-        state_dir: global.state_dir.as_deref().map(absolute).transpose()?,
+        // Whoever takes it over may have another environment.
+        state_dir: Some(absolute(&paths.state)?),
         accel: args.accel,
         nixpkgs: args.nixpkgs.as_deref().map(absolute).transpose()?,
         fresh: args.fresh,

@@ -7,7 +7,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde::Serialize;
@@ -32,6 +32,9 @@ pub struct Found {
     pub files: SessionFiles,
     /// Whether its daemon had died and a new one has just taken over.
     pub taken_over: bool,
+    /// The directory below which it keeps disks and logs, when it says.
+    #[serde(skip)]
+    pub state_dir: Option<PathBuf>,
 }
 
 /// What came of starting a session.
@@ -72,8 +75,10 @@ pub async fn list(paths: &Paths) -> Result<Vec<Found>> {
                 }
             }
         }
-        let name = session_name(&files);
-        out.push(Found { name, files, taken_over });
+        let own_name = || files.dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let saved = read_saved(&files);
+        let (name, state_dir) = saved.map_or_else(|| (own_name(), None), |s| (s.name, s.options.state_dir));
+        out.push(Found { name, files, taken_over, state_dir });
     }
     out.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(out)
@@ -169,16 +174,15 @@ pub async fn launch(paths: &Paths, options: &StartOptions) -> Result<Launched> {
     }
 }
 
-fn session_name(files: &SessionFiles) -> String {
-    #[derive(serde::Deserialize)]
-    struct Name {
-        name: String,
-    }
-    let from_dir = || files.dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    fs::read(files.saved())
-        .ok()
-        .and_then(|text| serde_json::from_slice::<Name>(&text).ok())
-        .map_or_else(from_dir, |n| n.name)
+/// What finding a session takes from its file.
+#[derive(serde::Deserialize)]
+struct SavedHead {
+    name: String,
+    options: StartOptions,
+}
+
+fn read_saved(files: &SessionFiles) -> Option<SavedHead> {
+    serde_json::from_slice(&fs::read(files.saved()).ok()?).ok()
 }
 
 /// Starts a daemon that outlives us, and waits until it says how it is.

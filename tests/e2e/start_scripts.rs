@@ -250,3 +250,28 @@ with subtest("it dies and is started again"):
     t.ok(&["down", "--power"]);
     t.assert_clean();
 }
+
+#[test]
+fn a_network_of_machines_that_the_script_makes_alone() {
+    let t = TestEnvironment::new();
+    let script = format!(
+        "m = create_machine('qemu-kvm -m 128 -kernel {0}/kernel -initrd {0}/initrd'
+                   ' -append \"quiet console=ttyS0 mini.name=bare mini.shell=backdoor\"', name='bare')
+assert machines == [], machines
+m.start()
+assert m.succeed('hostname') == 'bare\\n'
+",
+        guest().display()
+    );
+    let network = |script: Option<&str>| {
+        serde_json::json!({
+            "version": 1, "network": { "name": "none", "system": "other" }, "nodes": {}, "testScript": script,
+        })
+    };
+    let manifest = t.write("none.json", &network(Some(&script)).to_string());
+    t.ok(&["test", "--accel", "tcg", manifest.to_str().unwrap()]);
+    t.assert_clean();
+    let manifest = t.write("nothing.json", &network(None).to_string());
+    let ran = t.run(&["up", "-d", manifest.to_str().unwrap()]);
+    assert!(ran.status != 0 && ran.stderr.contains("needs at least one node"), "{ran:?}");
+}

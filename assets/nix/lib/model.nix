@@ -191,7 +191,8 @@ let
       classes = builtins.listToAttrs (map (name: { inherit name; value = map (i: i.name) (instancesOf file name form.nodes.${name}); })
         (filter (n: isReplicated form.nodes.${n}) (attrNames form.nodes)));
     in
-    if form.nodes == { } then throw "${toString file}: this model has no nodes"
+    # A script may have machines of its own making.
+    if form.nodes == { } && form.testScript == null then throw "${toString file}: this model has no nodes, and no testScript that makes machines"
     else if clashes != [ ] then
       let pair = head clashes; in
       throw "${(lib.last pair).place}: the nodes ${concatStringsSep " and " (map (i: "`${i.name}'" + lib.optionalString (i.class != null) " (an instance of `${i.class}')") pair)} have the same host name; rename one of them"

@@ -33,8 +33,8 @@ use crate::script::{self, LOG, Next, Order, PAGE, Python, Report, Run};
 pub(super) enum Place {
     /// A clone of its own.
     Clone(ModelSource),
-    /// A session that is there already, and stays.
-    Running,
+    /// A session that is there already, and stays, with the directory below which it keeps its state.
+    Running(PathBuf),
 }
 
 /// A run on its way.
@@ -78,9 +78,9 @@ impl One {
         }
         let history = paths.state.join("tests").join(".history");
         // The clone's disks belong to the run, not to the network's own session.
-        let paths = match place {
+        let paths = match &place {
             Place::Clone(_) => Paths { state: out.join(".session"), ..paths },
-            Place::Running => paths,
+            Place::Running(state) => Paths { state: state.clone(), ..paths },
         };
         Ok(Self { args, paths, session, place, out, label, stop, report: Report::default(), history, logs })
     }
@@ -111,7 +111,7 @@ impl One {
             Tools::find()?;
         }
         let (client, model) = match self.place.clone() {
-            Place::Running => {
+            Place::Running(_) => {
                 let client = client::connect(&self.paths, Some(&self.session), "test").await?;
                 let model = PathBuf::from(client.view().await?.model);
                 (client, model)
@@ -135,7 +135,7 @@ impl One {
             socket: client.socket().to_path_buf(),
             out_dir: self.out.clone(),
             session_state: self.paths.network_state(&self.session),
-            attached: matches!(self.place, Place::Running),
+            attached: matches!(self.place, Place::Running(_)),
             script: text,
             // What was put together is in no file but ours.
             script_file: self.args.script.clone().filter(|_| self.args.then.is_none()).unwrap_or(file),
@@ -145,7 +145,7 @@ impl One {
             quiet: self.args.quiet,
             interactive: self.args.interactive,
             history_file: self.history.clone(),
-            keep: self.args.keep || matches!(self.place, Place::Running),
+            keep: self.args.keep || matches!(self.place, Place::Running(_)),
         };
         let assets = crate::assets::dir(&self.paths.cache)?;
         let say = self.label.clone().map(|label| -> script::Say {
@@ -295,7 +295,7 @@ impl One {
 
     /// Ends the run's clone, whoever is left of it.
     async fn tear_down(&mut self) -> Result<()> {
-        if matches!(self.place, Place::Running) {
+        if matches!(self.place, Place::Running(_)) {
             return Ok(());
         }
         // A daemon that died, or is dying just now, is replaced here, so that its machines are ended too.
@@ -326,7 +326,7 @@ impl One {
                 script::write_page(&self.out.join(LOG), &path)?;
             }
         }
-        if self.args.keep || matches!(self.place, Place::Running) {
+        if self.args.keep || matches!(self.place, Place::Running(_)) {
             return Ok(());
         }
         remove(&self.paths.state)

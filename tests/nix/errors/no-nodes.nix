@@ -1,2 +1,2 @@
-# expect: this model has no nodes
+# expect: this model has no nodes, and no testScript
 { network = { }; }
