@@ -251,3 +251,52 @@ fn a_c_program_is_measured_on_two_machines() {
         assert!(user.path("out/coverage/html").join(page).is_file(), "{page}");
     }
 }
+
+/// The guide's hook for LLVM's profiles, on a program that says hello and nothing else.
+const HOOK: &str = r#"
+{
+  testScript = ''
+    t.assertEqual(machine.succeed("greet"), "hello\n")
+  '';
+  nodes.machine = { pkgs, ... }:
+    let
+      app = pkgs.stdenv.mkDerivation {
+        name = "greet";
+        src = ./src;
+        nativeBuildInputs = [ pkgs.clang pkgs.libclang-rt-14-dev ];
+        # The name by which the profile knows the source is one that the machine has.
+        buildPhase = ''
+          mkdir -p $out/src $out/bin
+          cp greet.c $out/src/
+          clang -fprofile-instr-generate -fcoverage-mapping -o $out/bin/greet $out/src/greet.c
+        '';
+        installPhase = "true";
+      };
+    in
+    {
+      environment.systemPackages = [ app ];
+      coverage.hooks.llvm = {
+        environment.LLVM_PROFILE_FILE = "/var/lib/coverage/llvm/%p-%m.profraw";
+        toLcov = ''
+          ${pkgs.llvm}/bin/llvm-profdata merge -o /run/llvm.profdata /var/lib/coverage/llvm/*.profraw
+          ${pkgs.llvm}/bin/llvm-cov export --format=lcov --instr-profile=/run/llvm.profdata ${app}/bin/greet
+        '';
+      };
+    };
+}
+"#;
+
+#[test]
+fn a_hook_measures_what_clang_has_built() {
+    let user = User::new();
+    fs::create_dir(user.path("src")).unwrap();
+    fs::write(user.path("src/greet.c"), GREET).unwrap();
+    fs::write(user.path("network.nix"), HOOK).unwrap();
+    user.diorama(&["test", "--coverage", "--out", "out", "network.nix"]);
+    let summary = json(&user.path("out/coverage/summary.json"));
+    assert_eq!(summary["problems"], serde_json::json!([]));
+    let functions = &summary["total"]["functions"];
+    assert_eq!((functions["hit"].as_u64(), functions["found"].as_u64()), (Some(2), Some(3)), "{summary:#}");
+    let page = fs::read_to_string(user.path("out/coverage/html/index.html")).unwrap();
+    assert!(page.contains("greet.c"), "{page}");
+}

@@ -103,3 +103,14 @@ pub fn before_it_is_let_go(w: &World, s: &mut Systems) {
     let end = run.end(5);
     end.outcomes(["rolled-back"; 3]);
 }
+
+/// Nobody can say how a host is that never comes back; it goes back all the same.
+pub fn for_good(w: &World, s: &mut Systems) {
+    w.on(VICTIM, "touch /var/lib/sick");
+    let mut run = w.begin(&s.new.1, &[]);
+    run.phase(VICTIM, "checking");
+    w.cable(VICTIM).cut();
+    run.end(6).outcomes(["rolled-back", "unreachable", "rolled-back"]);
+    w.cable(VICTIM).heal();
+    w.on(VICTIM, "rm /var/lib/sick");
+}

@@ -85,6 +85,23 @@ pub fn a_late_check(w: &World, s: &mut Systems) {
     s.swap();
 }
 
+/// The old system's own program fails: that is said loudly, and the next deployment mends it.
+pub fn rollback_fails(w: &World, s: &mut Systems) {
+    w.on(VICTIM, "touch /var/lib/sick");
+    let mut new = s.new.1.clone();
+    new["nodes"][VICTIM]["healthChecks"][0]["timeout"] = 30.into();
+    let mut run = w.begin(&new, &[]);
+    run.phase(VICTIM, "checking");
+    let old = s.old.1["nodes"][VICTIM]["toplevel"].as_str().unwrap();
+    let program = format!("{old}/bin/switch-to-configuration");
+    w.on(VICTIM, &format!("mount --bind /bin/false {program}"));
+    let end = run.end(6);
+    end.outcomes(["rolled-back", "rollback-failed", "rolled-back"]);
+    assert!(end.outcome(VICTIM).1.contains(&program), "{end:?}");
+    w.on(VICTIM, &format!("umount {program}; rm /var/lib/sick"));
+    w.begin(&s.old.1, &["--accept-drift"]).end(0);
+}
+
 pub fn interrupted(w: &World, s: &mut Systems) {
     w.on(VICTIM, &format!("echo {} >/var/lib/hold", s.new.0));
     let mut run = w.begin(&s.new.1, &[]);

@@ -1,7 +1,9 @@
 //! The ways in which a deployment can be done: goals, strategies, some hosts only, a start anew.
 
+use serde_json::json;
+
 use crate::Systems;
-use crate::world::{HOSTS, Host, VICTIM, World};
+use crate::world::{HOSTS, Host, PASSWORD, VICTIM, World};
 
 /// Each host is healthy before the next is begun.
 pub fn rolling(w: &World, s: &mut Systems) {
@@ -16,7 +18,7 @@ pub fn rolling(w: &World, s: &mut Systems) {
 /// A canary that is not well keeps the others from being touched.
 pub fn canary(w: &World, s: &mut Systems) {
     let mut new = s.new.1.clone();
-    new["nodes"][VICTIM]["tags"] = serde_json::json!(["canary"]);
+    new["nodes"][VICTIM]["tags"] = json!(["canary"]);
     new["nodes"][VICTIM]["healthChecks"][0]["timeout"] = 2.into();
     w.on(VICTIM, "touch /var/lib/sick");
     let end = w.begin(&new, &["--strategy", "canary"]).end(5);
@@ -47,4 +49,35 @@ pub fn test_and_dry(w: &World, s: &mut Systems) {
     assert_eq!((host.greeting.as_str(), &host.profile, &host.boots), (s.new.0, &old.profile, &old.boots));
     // Its next start forgets it; so does going back.
     w.begin(&s.old.1, &["--on", VICTIM]).end(0);
+}
+
+/// By users who are not root, with a password and without; and to an address that another host has to be asked for,
+/// after one that nobody has.
+pub fn other_ways(w: &World, s: &mut Systems) {
+    let mut new = s.new.1.clone();
+    let sudo = json!(["sudo", "-H", "--"]);
+    for (name, user) in [("postgresql", "admin"), ("webserver", "keeper")] {
+        new["nodes"][name]["targetUser"] = user.into();
+        new["nodes"][name]["sudo"] = sudo.clone();
+    }
+    let config = w.path("ssh_config");
+    let text = format!(
+        "Host jump\n HostName 127.0.0.1\n Port {}\n User root\n IdentityFile {}\n IdentitiesOnly yes\n \
+         UserKnownHostsFile /dev/null\n StrictHostKeyChecking no\n",
+        w.cable("webserver").port,
+        w.path("hosts/insecure-key").display()
+    );
+    std::fs::write(&config, text).unwrap();
+    let far = &mut new["nodes"][VICTIM];
+    far["addresses"] = json!(["192.168.1.250", "192.168.1.2"]);
+    far["targetPort"] = 22.into();
+    let options = far["sshOptions"].as_array_mut().unwrap();
+    options.extend([json!("-F"), json!(config), json!("-J"), json!("jump")]);
+
+    let end = w.begin(&new, &["--trust-on-first-use"]).end(1);
+    assert!(end.errors.contains("password"), "{end:?}");
+    let end = w.begin(&new, &["--trust-on-first-use", "--ask-sudo-password"]).end(0);
+    end.outcomes(["switched"; 3]);
+    assert!(!format!("{end:?}").contains(PASSWORD), "{end:?}");
+    s.swap();
 }

@@ -27,6 +27,10 @@ pub const HOSTS: [&str; 3] = ["postgresql", "storage", "webserver"];
 
 /// The host that faults befall.
 pub const VICTIM: &str = "storage";
+/// What `sudo` asks the user `keeper` for, and as the hosts know it.
+pub const PASSWORD: &str = "open sesame";
+const HASH: &str =
+    "$6$hosts$AiOaNrCrPnR7tLaBymDGSXq24Rh0bUtrmb6DyxluD7BZvvAxhtC9JfsAw6b9I85eWvsJeB8nhmvGB/4L.Bhx2.";
 
 /// How many bytes the large system has that no other has.
 pub const LARGE: usize = 12 << 20;
@@ -184,12 +188,22 @@ impl World {
             blob = "environment.etc.\"large\".source = ./large;".into();
         }
         let file = dir.join("network.nix");
+        let key = self.key.display();
         let text = format!(
             r#"let
   node = {{ ... }}: {{
     virtualisation.vlans = [ 1 ];
     environment.etc."greeting".text = "{name}";
     {blob}
+    security.sudo.enable = true;
+    security.sudo.extraConfig = "admin ALL=(ALL:ALL) NOPASSWD: ALL";
+    users.users.admin = {{ isNormalUser = true; openssh.authorizedKeys.keyFiles = [ {key}.pub ]; }};
+    users.users.keeper = {{
+      isNormalUser = true;
+      extraGroups = [ "wheel" ];
+      hashedPassword = "{HASH}";
+      openssh.authorizedKeys.keyFiles = [ {key}.pub ];
+    }};
     systemd.services.hello = {{
       wantedBy = [ "multi-user.target" ];
       serviceConfig = {{ Type = "oneshot"; RemainAfterExit = true; }};
@@ -259,7 +273,13 @@ in {{ postgresql = node; storage = node; webserver = node; }}
             args.extend(["--patience", "10"]);
         }
         args.extend(more);
-        Run::start(self.command(&args))
+        let mut command = self.command(&args);
+        if more.contains(&"--ask-sudo-password") {
+            let told = self.path("password");
+            std::fs::write(&told, PASSWORD).unwrap();
+            command.stdin(std::fs::File::open(told).unwrap());
+        }
+        Run::start(command)
     }
 
     fn number(name: &str) -> usize {
