@@ -32,8 +32,13 @@ const PACKAGES: [&str; 2] = ["htop", "ncdu"];
 fn main() {
     let world = World::new();
     world.boot();
-    let trac = world.deployment(&world.build(&world.infrastructure("", 0)));
-    println!("{}", world.timed("trac, from the blank hosts", &mut || world.ours(&trac)));
+    let trac = world.infrastructure("", 0);
+    let systems = world.build(&trac);
+    println!("{}", world.timed("trac onto blank hosts, by hand", &mut || world.by_hand(&systems)));
+    world.blank();
+    // The plan in it pins the new hosts' keys.
+    let deployment = world.deployment(&world.build(&trac));
+    println!("{}", world.timed("trac onto blank hosts, diorama deploy", &mut || world.ours(&deployment)));
     for (change, module) in CHANGES {
         let infra = |turn: usize| world.infrastructure(module, turn);
         // Built beforehand: what is compared is copying and switching.
@@ -105,6 +110,13 @@ impl World {
 
     fn boot(&self) {
         self.run(&["up", "-d", "--wait", &self.dir.join("network.nix").display().to_string()]);
+    }
+
+    /// Gives the hosts new disks.
+    fn blank(&self) {
+        self.run(&["down", "--power"]);
+        std::fs::remove_file(self.dir.join("state/trac/known_hosts")).expect("the old hosts' keys");
+        self.run(&["up", "-d", "--wait", "--fresh", &self.dir.join("network.nix").display().to_string()]);
     }
 
     /// The example's infrastructure with a change for every host.
