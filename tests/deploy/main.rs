@@ -52,6 +52,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("two deployers of different hosts", refusals::two_deployers_of_different_hosts),
     ("rolling", ways::rolling),
     ("canary", ways::canary),
+    ("best effort", ways::best_effort),
     ("boot and reboot of one host", ways::boot_and_reboot),
     ("test and dry-activate", ways::test_and_dry),
     ("other users and another host's help", ways::other_ways),

@@ -26,6 +26,17 @@ pub fn canary(w: &World, s: &mut Systems) {
     w.on(VICTIM, "rm /var/lib/sick");
 }
 
+/// Every host is for itself: one that is not well goes back alone.
+pub fn best_effort(w: &World, s: &mut Systems) {
+    let mut new = s.new.1.clone();
+    new["nodes"][VICTIM]["healthChecks"][0]["timeout"] = 2.into();
+    w.on(VICTIM, "touch /var/lib/sick");
+    w.begin(&new, &["--strategy", "best-effort"]).end(7).outcomes(["switched", "rolled-back", "switched"]);
+    w.on(VICTIM, "rm /var/lib/sick");
+    w.begin(&s.new.1, &[]).end(0).outcomes(["unchanged", "switched", "unchanged"]);
+    s.swap();
+}
+
 /// One host is told to boot the new system, and is started anew; nobody else is looked at.
 pub fn boot_and_reboot(w: &World, s: &mut Systems) {
     w.begin(&s.new.1, &["--on", VICTIM, "--goal", "boot", "--reboot"]).end(0);
