@@ -181,14 +181,28 @@ impl Root {
         fs::write(self.directory.join("preferences"), text).doing("pinning what is locked")
     }
 
+    /// All packages of a set: see [`super::lock::Set::roots`].
     fn install(&self, roots: &[String], mirrors: &[Mirror]) -> Result<BTreeMap<String, Package>> {
-        // A root `!NAME` asks for a stand-in of that package.
-        let (stood_in, roots): (Vec<&str>, Vec<&str>) =
-            roots.iter().map(String::as_str).partition(|root| root.starts_with('!'));
-        let stood_in: BTreeSet<&str> =
-            STAND_INS.into_iter().chain(stood_in.into_iter().map(|root| &root[1..])).collect();
+        let asked = Asked::of(roots);
+        let mut stood_in = asked.left_out;
+        if !stood_in.is_empty() && !asked.chosen.is_empty() {
+            // What the model itself asks for gets all that it depends on.
+            let needed = self.install_beside(&BTreeSet::new(), &asked.chosen, mirrors)?;
+            stood_in.retain(|name| !needed.contains_key(*name));
+        }
+        self.install_beside(&stood_in, &asked.all, mirrors)
+    }
+
+    /// What apt would install on a machine that has stand-ins of some packages.
+    fn install_beside(
+        &self,
+        stood_in: &BTreeSet<&str>,
+        roots: &[&str],
+        mirrors: &[Mirror],
+    ) -> Result<BTreeMap<String, Package>> {
         let mut status = String::new();
-        for name in stood_in.iter().filter(|name| !roots.contains(name)) {
+        let names: BTreeSet<&str> = STAND_INS.into_iter().chain(stood_in.iter().copied()).collect();
+        for name in names.iter().filter(|name| !roots.contains(name)) {
             let _ = writeln!(
                 status,
                 "Package: {name}\nStatus: install ok installed\nVersion: 999:1\nArchitecture: {}\n\
@@ -199,7 +213,7 @@ impl Root {
         fs::write(self.directory.join("status"), status).doing("preparing apt's own root")?;
         let output = Command::new("apt-get")
             .args(["install", "--no-install-recommends", "--print-uris", "-qq", "--"])
-            .args(&roots)
+            .args(roots)
             .env("APT_CONFIG", self.directory.join("apt.conf"))
             .env("LC_ALL", "C")
             .output()
@@ -208,9 +222,35 @@ impl Root {
                 "the bundled guest system is made of the packages of this machine's apt; is this Debian?",
             )?;
         if !output.status.success() {
-            return Err(refusal(&text(&output.stderr), &roots));
+            return Err(refusal(&text(&output.stderr), roots));
         }
         parse::uris(&text(&output.stdout), mirrors).map_err(Error::new)
+    }
+}
+
+/// The roots of a set, by what they ask for.
+struct Asked<'a> {
+    /// Every package to install.
+    all: Vec<&'a str>,
+    /// Those of them that the model itself asks for.
+    chosen: Vec<&'a str>,
+    /// What is left out, unless something chosen needs it.
+    left_out: BTreeSet<&'a str>,
+}
+
+impl<'a> Asked<'a> {
+    fn of(roots: &'a [String]) -> Self {
+        let mut asked = Self { all: Vec::new(), chosen: Vec::new(), left_out: BTreeSet::new() };
+        for root in roots {
+            if let Some(name) = root.strip_prefix('!') {
+                asked.left_out.insert(name);
+                continue;
+            }
+            let chosen = root.strip_prefix('+');
+            asked.chosen.extend(chosen);
+            asked.all.push(chosen.unwrap_or(root));
+        }
+        asked
     }
 }
 
@@ -296,7 +336,10 @@ mod tests {
         let (more, changes) = resolve(&[set("!libc6 hostname")], Some(&first), false).unwrap();
         assert!(changes.changed.is_empty() && changes.new_bytes == 0, "{changes:?}");
         assert_eq!(more.sets.len(), 2);
-        assert_eq!(more.sets[0].packages, ["hostname"]);
+        // What the model asks for brings back what was left out, if it needs it.
+        let has_libc =
+            |words: &str| resolve(&[set(words)], None, false).unwrap().0.packages.contains_key("libc6");
+        assert!(has_libc("!libc6 +hostname netbase") && !has_libc("!libc6 hostname +netbase"));
         let e = resolve(&[set("hostnam")], None, false).unwrap_err();
         assert!(e.message.contains("`hostnam`") && e.hints[0].contains("`hostname`"), "{e:?}");
     }

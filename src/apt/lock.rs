@@ -44,7 +44,8 @@ pub struct Package {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Set {
-    /// The root packages, sorted.
+    /// The root packages, sorted; `+NAME` is one that the model itself asks for, and `!NAME` is left out, unless
+    /// something that the model asks for needs it.
     pub roots: Vec<String>,
     /// All packages, sorted.
     pub packages: Vec<String>,

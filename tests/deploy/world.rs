@@ -197,8 +197,9 @@ impl World {
     {blob}
     security.sudo.enable = true;
     security.sudo.extraConfig = "admin ALL=(ALL:ALL) NOPASSWD: ALL";
-    users.users.admin = {{ isNormalUser = true; openssh.authorizedKeys.keyFiles = [ {key}.pub ]; }};
+    users.users.admin = {{ uid = 1000; isNormalUser = true; openssh.authorizedKeys.keyFiles = [ {key}.pub ]; }};
     users.users.keeper = {{
+      uid = 1001;
       isNormalUser = true;
       extraGroups = [ "wheel" ];
       hashedPassword = "{HASH}";

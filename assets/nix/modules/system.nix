@@ -87,7 +87,7 @@ in
         type = types.listOf types.str;
         default = [ ];
         internal = true;
-        description = "Names of Debian packages that the services' packages depend on and that are left out, as long as the model itself asks for no package.";
+        description = "Names of Debian packages that the services' packages depend on and that are left out, unless a package that the model itself asks for needs them.";
       };
       extraTrees = mkOption {
         type = types.listOf types.package;
@@ -115,8 +115,13 @@ in
 
   config = {
     system.build = {
-      requiredPackages = packages.normal (roots ++ chosen
-        ++ lib.optionals (chosen == [ ]) (map (name: "!${name}") (lib.subtractLists roots config.system.standIns)));
+      # What is left out, and what may bring it back: see src/apt/lock.rs.
+      requiredPackages =
+        let
+          leftOut = lib.subtractLists (roots ++ chosen) config.system.standIns;
+          own = lib.subtractLists roots chosen;
+        in
+        packages.normal (roots ++ map (name: (if leftOut == [ ] then "" else "+") + name) own ++ map (name: "!${name}") leftOut);
 
       requiredBuildSets = lib.unique (lib.concatMap build.setsIn spoken);
       coverageNotes = lib.unique (lib.concatMap build.notesIn spoken);

@@ -200,7 +200,7 @@ in
         (lib.hasInfix "--autologin alice" c.systemd.services.getty-tty1.serviceConfig.ExecStart)
         (builtins.filter (lib.hasPrefix "!") (roots c))
       ];
-    expected = [ "de" "none+twm" "alice" true [ ] true [ ] ];
+    expected = [ "de" "none+twm" "alice" true [ ] true [ "!console-setup" "!cpp" "!keyboard-configuration" "!libheif1" "!libspectre1" "!ucf" "!x11-common" ] ];
   };
   "a display of a machine that is deployed needs somebody, and a session that exists" = {
     expr =
