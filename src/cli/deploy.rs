@@ -327,12 +327,17 @@ fn check(plan: &Plan, how: &HowArgs) -> Result<bool> {
     let key =
         plan.hosts.values().any(|h| matches!(&h.status, Status::HostKey(why) if why.contains("not known")));
     if !in_the_way.is_empty() {
+        // sudo's own words, where it may not ask.
+        let password = in_the_way.iter().any(|why| why.contains("password is required"));
         let mut e = Error::new(format!("nothing was changed: {}", in_the_way.join("; ")));
         if unreachable {
             e = e.hint("--skip-unreachable leaves hosts out that cannot be reached");
         }
         if key {
             e = e.hint("--trust-on-first-use pins keys that nobody has seen before");
+        }
+        if password {
+            e = e.hint("--ask-sudo-password asks for it once, for all hosts");
         }
         return Err(e);
     }
