@@ -100,7 +100,9 @@ revert() {
       4) say units-failed ;;
       *) trouble="switch-to-configuration of $back ended with status $status" ;;
     esac
-    if [ "$(current)" != "$back" ]; then trouble="the running system is $(current), not $back"; fi
+    if [ "$(current)" != "$back" ]; then
+      trouble="${trouble:+$trouble, and }the running system is $(current), not $back"
+    fi
   fi
   if [ -n "$trouble" ]; then
     say revert-failed "$trouble"
