@@ -9,7 +9,8 @@ use crate::Systems;
 use crate::world::{HOSTS, Host, VICTIM, World};
 
 pub fn in_the_first_phases(w: &World, s: &mut Systems) {
-    killed_in(w, s, ["copying", "locking", "activating"]);
+    // The victim has never got all of what is copied here: the other scenarios see to that.
+    killed_in(w, s, ["locking", "copying", "activating"]);
 }
 
 pub fn in_the_later_phases(w: &World, s: &mut Systems) {
