@@ -24,5 +24,5 @@ pub struct Args {
 
 pub(super) async fn run(args: Args, global: &Global) -> Outcome {
     let client = common::connect(global).await?;
-    up::show(client, args.no_tui, args.readonly, plain::OnInterrupt::Detach).await
+    up::show(client, args.no_tui, args.readonly, plain::OnInterrupt::Detach, common::interrupts()?).await
 }

@@ -1,8 +1,10 @@
 //! What verbs share: directories, connecting, and words for states.
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
 use super::Global;
 use crate::client::{self, Client};
-use crate::error::{Error, Kind, Result, nearest};
+use crate::error::{Error, Kind, Result, ResultExt, nearest};
 use crate::model::is_name;
 use crate::paths::Paths;
 use crate::proto::{NodeState, View};
@@ -10,6 +12,12 @@ use crate::proto::{NodeState, View};
 /// The program's directories.
 pub fn paths(global: &Global) -> Result<Paths> {
     Ok(Paths::from_env(global.state_dir.as_deref())?)
+}
+
+/// Hears ctrl-c from now on. One listener serves for as long as it is awaited, since what is said while nobody listens
+/// is lost: `tokio::signal::ctrl_c` in a loop misses what comes between two rounds.
+pub fn interrupts() -> Result<Signal> {
+    signal(SignalKind::interrupt()).doing("listening for ctrl-c")
 }
 
 /// Connects to the session that the command line means.

@@ -46,6 +46,7 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
     let mut stdin = terminal::stdin();
     let mut keys = Keys::default();
     let mut safe = crate::console::PassThrough::new();
+    let mut interrupts = common::interrupts()?;
     let outcome = loop {
         tokio::select! {
             item = stream.next() => match item {
@@ -71,7 +72,7 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
                 // The file has been typed; what the guest answers is still printed.
                 None => typing = false,
             },
-            _ = tokio::signal::ctrl_c() => break Ok(0),
+            _ = interrupts.recv() => break Ok(0),
         }
     };
     drop(raw);

@@ -1,5 +1,7 @@
 //! `diorama down`: the end of a session.
 
+use tokio::signal::unix::Signal;
+
 use super::{Global, Outcome, common, out};
 use crate::client;
 use crate::error::Error;
@@ -37,16 +39,22 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
     } else {
         vec![client::find(&paths, global.session.as_deref()).await?]
     };
+    let mut interrupts = common::interrupts()?;
     for session in found {
         let client = client::connect(&paths, Some(&session.name), "cli").await?;
-        end(&client, args.power, args.timeout).await?;
+        end(&client, args.power, args.timeout, &mut interrupts).await?;
         out::line(&format!("{} is down", session.name));
     }
     Ok(0)
 }
 
 /// Ends a session; the first ctrl-c cuts the power, the second gives up waiting.
-pub(super) async fn end(client: &client::Client, power: bool, timeout: u32) -> crate::error::Result<()> {
+pub(super) async fn end(
+    client: &client::Client,
+    power: bool,
+    timeout: u32,
+    interrupts: &mut Signal,
+) -> crate::error::Result<()> {
     let down = async {
         let asked = client.down(power, timeout).await;
         // The answer and the goodbye leave together; either will do.
@@ -60,12 +68,12 @@ pub(super) async fn end(client: &client::Client, power: bool, timeout: u32) -> c
     tokio::pin!(down);
     tokio::select! {
         done = &mut down => return done,
-        _ = tokio::signal::ctrl_c() => out::err("the power is being cut …\n"),
+        _ = interrupts.recv() => out::err("the power is being cut …\n"),
     }
     let cut = client.clone();
     tokio::spawn(async move { cut.down(true, 0).await });
     tokio::select! {
         done = down => done,
-        _ = tokio::signal::ctrl_c() => Err(Error::interrupted().hint("the session is still shutting down")),
+        _ = interrupts.recv() => Err(Error::interrupted().hint("the session is still shutting down")),
     }
 }

@@ -60,6 +60,7 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
         let printer = Printer::new(&node, width);
         tasks.spawn(follow(client.clone(), node, printer, console_bytes, args.lines, args.follow));
     }
+    let mut interrupts = common::interrupts()?;
     loop {
         tokio::select! {
             ended = tasks.join_next() => match ended {
@@ -67,7 +68,7 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
                 Some(Err(e)) => return Err(Error::new(e.to_string())),
                 None => return Ok(0),
             },
-            _ = tokio::signal::ctrl_c() => return Ok(0),
+            _ = interrupts.recv() => return Ok(0),
         }
     }
 }

@@ -90,6 +90,7 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
     for node in &args.nodes {
         common::check_node(&view, node)?;
     }
+    let mut interrupts = common::interrupts()?;
     for node in &args.nodes {
         let before = view.nodes.iter().find(|n| &n.name == node).and_then(|n| n.started);
         let message = client.act(Action::Node { node: node.clone(), verb }).await?;
@@ -124,7 +125,7 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
                 changed = views.changed() => if changed.is_err() {
                     return Err(Error::new(client.ended().await));
                 },
-                _ = tokio::signal::ctrl_c() => {
+                _ = interrupts.recv() => {
                     return Err(Error::interrupted().hint("the order stands; diorama ls shows how it goes"));
                 }
             }

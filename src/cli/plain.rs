@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tokio::signal::unix::Signal;
 use tokio::task::JoinSet;
 
 use super::logs::Printer;
@@ -41,7 +42,12 @@ struct Told {
 }
 
 /// Follows a session.
-pub(super) async fn follow(client: &Client, until: Until, on_interrupt: OnInterrupt) -> Result<()> {
+pub(super) async fn follow(
+    client: &Client,
+    until: Until,
+    on_interrupt: OnInterrupt,
+    interrupts: &mut Signal,
+) -> Result<()> {
     let mut views = client.subscribe().await?;
     let mut told = Told::default();
     let mut consoles = JoinSet::new();
@@ -85,17 +91,17 @@ pub(super) async fn follow(client: &Client, until: Until, on_interrupt: OnInterr
                     _ => Err(Error::new(reason)),
                 };
             },
-            _ = tokio::signal::ctrl_c() => {
+            _ = interrupts.recv() => {
                 if on_interrupt == OnInterrupt::Detach {
                     return Ok(());
                 }
-                return interrupted(client, &view).await;
+                return interrupted(client, &view, interrupts).await;
             }
         }
     }
 }
 
-async fn interrupted(client: &Client, view: &Arc<View>) -> Result<()> {
+async fn interrupted(client: &Client, view: &Arc<View>, interrupts: &mut Signal) -> Result<()> {
     let running = view.phase == Phase::Running;
     out::err(if running {
         "\nshutting down; ctrl-c once more cuts the power …\n"
@@ -103,7 +109,7 @@ async fn interrupted(client: &Client, view: &Arc<View>) -> Result<()> {
         "\nstopping …\n"
     });
     // Before the machines run there is nothing to be asked.
-    down::end(client, !running, 60).await?;
+    down::end(client, !running, 60, interrupts).await?;
     Err(Error { message: "interrupted: everything is shut down".into(), ..Error::interrupted() })
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
+use tokio::signal::unix::Signal;
 use tokio_util::sync::CancellationToken;
 
 use super::plain::{self, OnInterrupt, Until};
@@ -90,6 +91,8 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
         coverage: false,
         hold: false,
     };
+    // From here on ctrl-c ends what was begun.
+    let mut interrupts = common::interrupts()?;
     let launched = client::launch(&paths, &options).await?;
     let client = client::connect(&paths, Some(&name), "up").await?;
     if launched == Launched::Running {
@@ -97,11 +100,11 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
     }
     if args.detach {
         let until = if args.wait { Until::Up } else { Until::Started };
-        plain::follow(&client, until, OnInterrupt::Down).await?;
+        plain::follow(&client, until, OnInterrupt::Down, &mut interrupts).await?;
         out::line(&format!("session {name} runs in the background: diorama attach -s {name}"));
         return Ok(0);
     }
-    show(client, args.no_tui, args.readonly, OnInterrupt::Down).await
+    show(client, args.no_tui, args.readonly, OnInterrupt::Down, interrupts).await
 }
 
 async fn already_running(client: &Client, options: &StartOptions, paths: &Paths) -> Result<()> {
@@ -146,9 +149,15 @@ fn changed(running: &Manifest, now: &Manifest) -> Vec<String> {
 }
 
 /// Shows a session: the screen on a terminal, else lines.
-pub(super) async fn show(client: Client, no_tui: bool, readonly: bool, on_interrupt: OnInterrupt) -> Outcome {
+pub(super) async fn show(
+    client: Client,
+    no_tui: bool,
+    readonly: bool,
+    on_interrupt: OnInterrupt,
+    mut interrupts: Signal,
+) -> Outcome {
     if no_tui || !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
-        plain::follow(&client, Until::End, on_interrupt).await?;
+        plain::follow(&client, Until::End, on_interrupt, &mut interrupts).await?;
         return Ok(0);
     }
     let session = client.session();

@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::plain::{self, OnInterrupt, Until};
-use super::super::{Outcome, down, out};
+use super::super::{Outcome, common, down, out};
 use super::stop::Stop;
 use super::{Args, no_script};
 use crate::client::{self, Client, Launched};
@@ -215,8 +215,9 @@ impl One {
         }
         let client = client::connect(&self.paths, Some(&self.session), "test").await?;
         let alone = self.label.is_none();
+        let mut interrupts = common::interrupts()?;
         tokio::select! {
-            started = plain::follow(&client, Until::Started, OnInterrupt::Down), if alone => started?,
+            started = plain::follow(&client, Until::Started, OnInterrupt::Down, &mut interrupts), if alone => started?,
             started = quietly(&client), if !alone => started?,
             missing = missing_script(&client, &model), if needs_script => return Err(missing),
             () = self.stop.heard(), if !alone => return Err(Error::interrupted()),
@@ -309,7 +310,7 @@ impl One {
             out::err(&format!("the clone goes on: diorama attach -s {name}; diorama down -s {name}\n"));
             return Ok(());
         }
-        down::end(&client, true, 0).await
+        down::end(&client, true, 0, &mut common::interrupts()?).await
     }
 
     /// Puts the consoles and the reports where people look for them, and removes what nobody needs.
