@@ -1,7 +1,8 @@
 //! What a deployment costs: the bundled Trac network onto three hosts, by `diorama deploy` and by hand
 //! (`nix-copy-closure`, the profile, `switch-to-configuration`, host after host), in turns, in one run.
 //!
-//! `cargo bench --bench deploy` boots three hosts and takes many minutes on an emulated machine. The two ways get
+//! `cargo bench --bench deploy` boots three hosts and takes many minutes on an emulated machine; with `-- changes` Trac
+//! is not deployed by hand before. The two ways get
 //! changes of the same kind that are never the same, so each has to copy its own; bytes are counted on the way
 //! towards the hosts, encryption included.
 
@@ -33,9 +34,11 @@ fn main() {
     let world = World::new();
     world.boot();
     let trac = world.infrastructure("", 0);
-    let systems = world.build(&trac);
-    println!("{}", world.timed("trac onto blank hosts, by hand", &mut || world.by_hand(&systems)));
-    world.blank();
+    if !std::env::args().any(|a| a == "changes") {
+        let systems = world.build(&trac);
+        println!("{}", world.timed("trac onto blank hosts, by hand", &mut || world.by_hand(&systems)));
+        world.blank();
+    }
     // The plan in it pins the new hosts' keys.
     let deployment = world.deployment(&world.build(&trac));
     println!("{}", world.timed("trac onto blank hosts, diorama deploy", &mut || world.ours(&deployment)));
