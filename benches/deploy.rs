@@ -2,7 +2,9 @@
 //! (`nix-copy-closure`, the profile, `switch-to-configuration`, host after host), in turns, in one run.
 //!
 //! `cargo bench --bench deploy` boots three hosts and takes many minutes on an emulated machine; with `-- changes` Trac
-//! is not deployed by hand before. The two ways get
+//! is not deployed by hand before.
+//!
+//! The two ways get
 //! changes of the same kind that are never the same, so each has to copy its own; bytes are counted on the way
 //! towards the hosts, encryption included.
 

@@ -336,6 +336,7 @@ mod tests {
         let (more, changes) = resolve(&[set("!libc6 hostname")], Some(&first), false).unwrap();
         assert!(changes.changed.is_empty() && changes.new_bytes == 0, "{changes:?}");
         assert_eq!(more.sets.len(), 2);
+        assert_eq!(more.sets[0].packages, ["hostname"]);
         // What the model asks for brings back what was left out, if it needs it.
         let has_libc =
             |words: &str| resolve(&[set(words)], None, false).unwrap().0.packages.contains_key("libc6");
