@@ -52,21 +52,25 @@ pub enum Look {
     Directories,
 }
 
+/// The package of the emulator.
+pub const QEMU: &str = "qemu-system-x86";
+/// The package of its tools, which has to be of the same version.
+pub const QEMU_UTILS: &str = "qemu-utils";
+
 /// All of them, in the order of the report.
 pub const CHECKS: &[Check] = &[
     Check {
         name: "QEMU",
         purpose: "runs the machines",
         need: Need::Needed,
-        package: Some("qemu-system-x86"),
+        package: Some(QEMU),
         look: Look::Qemu,
     },
     Check {
         name: "qemu-img",
         purpose: "makes state disks",
         need: Need::Needed,
-        // Behind qemu-system-x86: apt removes a newer qemu-utils when that comes in.
-        package: Some("qemu-utils"),
+        package: Some(QEMU_UTILS),
         look: Look::Program("qemu-img"),
     },
     Check {
@@ -263,10 +267,9 @@ pub fn missing_packages(reports: &[Report]) -> Vec<&'static str> {
             out.push(package);
         }
     }
-    // Installing QEMU may remove qemu-utils of another version, so it is named beside it.
-    if out.contains(&"qemu-system-x86") && !out.contains(&"qemu-utils") {
-        let at = out.iter().position(|p| *p == "qemu-system-x86").map_or(0, |i| i + 1);
-        out.insert(at, "qemu-utils");
+    // Installing QEMU may remove qemu-utils of another version, so it is always installed after it.
+    if out.contains(&QEMU) && !out.contains(&QEMU_UTILS) {
+        out.push(QEMU_UTILS);
     }
     out
 }
@@ -355,8 +358,8 @@ mod tests {
         for (names, expected) in [
             (&[][..], &[][..]),
             (&["nix-instantiate", "nix-store"][..], &["nix-bin"][..]),
-            (&["QEMU"][..], &["qemu-system-x86", "qemu-utils"][..]),
-            (&["QEMU", "qemu-img", "xz"][..], &["qemu-system-x86", "qemu-utils", "xz-utils"][..]),
+            (&["QEMU"][..], &[QEMU, QEMU_UTILS][..]),
+            (&["QEMU", "qemu-img", "xz"][..], &[QEMU, QEMU_UTILS, "xz-utils"][..]),
             (&["accelerator", "build users"][..], &[][..]),
         ] {
             assert_eq!(missing_packages(&missing(names)), expected, "{names:?}");

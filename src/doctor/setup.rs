@@ -65,10 +65,19 @@ pub fn plan(reports: &[Report], root: bool, users: bool, lists: bool) -> Plan {
     if !lists {
         step("fetch apt's package lists", &["apt-get", "update"]);
     }
-    if !packages.is_empty() {
-        let mut command = vec!["apt-get", "install", "--yes", "--no-install-recommends"];
-        command.extend(&packages);
-        step("install what is missing", &command);
+    // A qemu-utils that is newer than the QEMU to be installed stands in its way: asked for both at once, apt
+    // refuses. Asked for QEMU alone it removes the newer one, and then the fitting one can be had.
+    let (first, then) = match packages.contains(&checks::QEMU) {
+        true => packages.iter().partition(|p| **p != checks::QEMU_UTILS),
+        false => (packages.clone(), Vec::new()),
+    };
+    for (why, packages) in [("install what is missing", first), ("install QEMU's tools of its version", then)]
+    {
+        if !packages.is_empty() {
+            let mut command = vec!["apt-get", "install", "--yes", "--no-install-recommends"];
+            command.extend(packages);
+            step(why, &command);
+        }
     }
     if root && !users {
         step(
@@ -191,14 +200,15 @@ mod tests {
         let all = plan(&reports(&["QEMU", "nix-store"]), true, false, false);
         let lines = all.command_lines(false);
         assert_eq!(lines[0], "apt-get update");
-        assert_eq!(
-            lines[1],
-            "apt-get install --yes --no-install-recommends qemu-system-x86 qemu-utils nix-bin"
-        );
-        assert_eq!(lines[2], "groupadd --force --system nixbld");
-        assert!(lines[3].starts_with("useradd --system") && lines[3].ends_with("--groups nixbld nixbld1"));
-        assert_eq!(lines.len(), 3 + BUILD_USERS);
-        assert!(lines[3].contains("'Nix build user'"));
+        let install = "apt-get install --yes --no-install-recommends";
+        assert_eq!(lines[1], format!("{install} qemu-system-x86 nix-bin"));
+        assert_eq!(lines[2], format!("{install} qemu-utils"), "together with QEMU apt may refuse it");
+        assert_eq!(lines[3], "groupadd --force --system nixbld");
+        assert!(lines[4].starts_with("useradd --system") && lines[4].ends_with("--groups nixbld nixbld1"));
+        assert_eq!(lines.len(), 4 + BUILD_USERS);
+        assert!(lines[4].contains("'Nix build user'"));
+        let tools = plan(&reports(&["qemu-img", "xz"]), true, true, true);
+        assert_eq!(tools.command_lines(false), [format!("{install} qemu-utils xz-utils")]);
         assert!(plan(&reports(&[]), true, true, true).is_empty());
         assert!(plan(&reports(&[]), false, false, true).is_empty(), "a private store needs no users");
         let one = plan(&reports(&["xz"]), false, false, true);
