@@ -110,45 +110,12 @@ fn remove(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// What a command without a model works on: the model of the current directory, or else the bundled
-/// Trac network, copied to a place where its lock file can lie beside it.
+/// The bundled Trac network, copied to a place where its lock file can lie beside it.
 ///
 /// # Errors
 /// When the copy cannot be written.
-pub fn default_model(current_dir: &Path, assets: &Path, data: &Path) -> Result<DefaultModel> {
-    for name in ["network.nix", "diorama.nix"] {
-        let path = current_dir.join(name);
-        if path.is_file() {
-            return Ok(DefaultModel { path, bundled: false });
-        }
-    }
-    let path = copy_example("trac", assets, data)?.join("network.nix");
-    Ok(DefaultModel { path, bundled: true })
-}
-
-/// The model that a file or a directory stands for.
-///
-/// # Errors
-/// When a directory has no model in it.
-pub fn model_in(named: &Path) -> Result<PathBuf> {
-    if !named.is_dir() {
-        return Ok(named.to_path_buf());
-    }
-    let names = ["network.nix", "diorama.nix", "default.nix"];
-    names
-        .iter()
-        .map(|n| named.join(n))
-        .find(|p| p.is_file())
-        .with_context(|| format!("{}: there is none of {} in it", named.display(), names.join(", ")))
-}
-
-/// The model a command works on when none is named.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DefaultModel {
-    /// The model's file.
-    pub path: PathBuf,
-    /// Whether it is the bundled example.
-    pub bundled: bool,
+pub fn bundled_model(assets: &Path, data: &Path) -> Result<PathBuf> {
+    Ok(copy_example("trac", assets, data)?.join("network.nix"))
 }
 
 /// The record of what was copied, by file: a hash of each.
@@ -232,29 +199,20 @@ mod tests {
     }
 
     #[test]
-    fn the_current_directorys_model_goes_first_and_edits_are_kept() {
+    fn the_bundled_model_follows_the_program_and_edits_are_kept() {
         let tmp = tempfile::tempdir().unwrap();
-        let (here, assets, data) =
-            (tmp.path().join("here"), tmp.path().join("assets"), tmp.path().join("data"));
-        fs::create_dir_all(&here).unwrap();
+        let (assets, data) = (tmp.path().join("assets"), tmp.path().join("data"));
         fs::create_dir_all(assets.join("examples/trac/sub")).unwrap();
-        fs::write(assets.join("examples/trac/network.nix"), "bundled").unwrap();
+        let bundled = assets.join("examples/trac/network.nix");
+        fs::write(&bundled, "bundled").unwrap();
         fs::write(assets.join("examples/trac/sub/more.nix"), "more").unwrap();
 
-        let model = default_model(&here, &assets, &data).unwrap();
-        assert!(model.bundled);
-        fs::write(assets.join("examples/trac/network.nix"), "bundled with a newer version").unwrap();
-        let newer = default_model(&here, &assets, &data).unwrap();
-        assert_eq!(fs::read_to_string(&newer.path).unwrap(), "bundled with a newer version");
-        fs::write(&model.path, "edited").unwrap();
-        let again = default_model(&here, &assets, &data).unwrap();
-        assert_eq!(fs::read_to_string(&again.path).unwrap(), "edited");
+        let model = bundled_model(&assets, &data).unwrap();
+        for (change, text) in [(&bundled, "bundled with a newer version"), (&model, "edited")] {
+            fs::write(change, text).unwrap();
+            assert_eq!(bundled_model(&assets, &data).unwrap(), model);
+            assert_eq!(fs::read_to_string(&model).unwrap(), text);
+        }
         assert!(data.join("examples/trac/sub/more.nix").is_file());
-
-        fs::write(here.join("diorama.nix"), "").unwrap();
-        assert_eq!(
-            default_model(&here, &assets, &data).unwrap(),
-            DefaultModel { path: here.join("diorama.nix"), bundled: false }
-        );
     }
 }

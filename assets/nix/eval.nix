@@ -3,6 +3,8 @@
 # With `clone = false` it is the network in production: hosts and what is deployed to them instead of a clone's
 # manifest. `image` then names the nodes whose bootable disks are wanted.
 { model
+, flake ? null # the reference of the flake that the file `model' is of
+, output ? null # which of its outputs has the model
 , infrastructure ? null
 , image ? [ ]
 , name ? null
@@ -20,9 +22,15 @@ let
   networks = import ./lib/network.nix lib;
   manifests = import ./lib/manifest.nix lib;
 
+  source =
+    if flake == null then { model = { value = model; nixpkgs = null; }; }
+    else import ./lib/flake.nix lib { inherit flake output clone; file = model; };
+
   guest =
     if nixpkgs != null
     then import ./nixos { inherit nixpkgs system lib clone; why = "nixpkgs was given: ${toString nixpkgs}"; }
+    else if source.model.nixpkgs != null
+    then import ./nixos { inherit (source.model) nixpkgs; inherit system lib clone; why = "the flake's hive brings nixpkgs"; }
     else import ./lib/debian-system.nix lib {
       backend = debian {
         inherit lib mirrors system coverage;
@@ -35,7 +43,9 @@ let
   infrastructures = import ./lib/infrastructure.nix lib;
   places = names: infrastructures.read { inherit infrastructure names; };
   network = networks.evalNetwork {
-    inherit model name;
+    model = source.model.value;
+    file = model;
+    inherit name;
     system = guest;
     modulesFor = names: node: (places names).${node}.modules;
   };
@@ -54,8 +64,29 @@ let
     else lib.unique (guest.missingSets (map (n: network.configs.${n}.system.build.requiredPackages) network.names
       ++ guest.toolSetsOf image (builtins.attrValues network.configs))
       ++ guest.missingBuildSets (lib.concatMap (n: network.configs.${n}.system.build.requiredBuildSets or [ ]) network.names));
+
+  # Systems that are evaluated already: they are deployed as they are.
+  ready = source.systems // { name = if name != null then name else networks.nameOf model; };
+  readyPlaces =
+    let
+      entries = places ready.names;
+      withModules = builtins.filter (n: entries.${n}.modules != [ ]) ready.names;
+    in
+    if withModules == [ ] then entries
+    else throw "${infrastructures.called infrastructure}: `${builtins.head withModules}' has a module for its host, and its system is evaluated already (${ready.system.why}); put it into the flake";
+  readyProduction = import ./lib/deployment.nix lib { network = ready; infrastructure = readyPlaces; };
+  answer = { version = 1; missingPackages = [ ]; manifest = null; };
 in
-builtins.seq network.sane {
+if source ? deployRs then answer // {
+  inherit (source.deployRs) realise;
+  system = { name = "nixos"; inherit (source.deployRs) why; };
+  deployRs = source.deployRs.nodes;
+}
+else if source ? systems then answer // {
+  inherit (ready) system;
+  inherit (readyProduction) deployment realise;
+}
+else builtins.seq network.sane {
   version = 1;
   system = { inherit (guest) name why; };
   missingPackages = missing;

@@ -1,18 +1,19 @@
 //! `diorama eval`: a model's manifest. What `build` shares with it is here, too.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Global, Outcome, out};
+use super::{Global, Outcome, models, out};
 use crate::assets;
 use crate::error::{Result, ResultExt};
 use crate::nix::{Evaluation, Evaluator, Level, Options, Progress};
 use crate::paths::Paths;
 
 const EXAMPLES: &str = "\
-MODEL is a Nix file, a directory with a network.nix, or a manifest (a file that ends in .json).
-Without it: network.nix or diorama.nix in this directory, else the bundled Trac network.
+MODEL is a Nix file, a directory with one (network.nix, diorama.nix, hive.nix, flake.nix or default.nix),
+an output of a flake (DIR#OUTPUT), or a manifest (a file that ends in .json). Without it: the model of
+this directory, else the bundled Trac network.
 
 Packages that the model's lock file (MODEL.lock.json) does not cover yet are looked up among this
 machine's apt sources and added to it.
@@ -83,7 +84,7 @@ pub(super) async fn evaluate(
 ) -> Result<(Evaluator, Evaluation)> {
     let paths = Paths::from_env(global.state_dir.as_deref()).map_err(anyhow::Error::from)?;
     let assets = assets::dir(&paths.cache)?;
-    let model = model_file(args.model.as_deref(), &assets, &paths)?;
+    let model = models::find(args.model.as_deref(), &paths)?.path;
     let nixpkgs = match &args.nixpkgs {
         Some(path) if !path.starts_with('<') => {
             let path = std::fs::canonicalize(path).doing(format!("nixpkgs {path}"))?;
@@ -93,7 +94,7 @@ pub(super) async fn evaluate(
     };
     // The same name as in `up`, so that what is built here is found there.
     let name = args.name.clone().or_else(|| global.session.clone());
-    let name = name.unwrap_or_else(|| super::up::name_from_file(&model));
+    let name = name.unwrap_or_else(|| models::name_from_file(&model));
     let options = Options {
         name: Some(super::common::session_name(&name)?),
         nixpkgs,
@@ -109,18 +110,6 @@ pub(super) async fn evaluate(
         out::err(&format!("guest system {}: {}; {}\n", system.name, system.why, evaluator.store().why()));
     }
     Ok((evaluator, evaluation))
-}
-
-/// The model that a word on the command line means.
-///
-/// # Errors
-/// When a directory has no model, or the bundled one cannot be copied.
-pub fn model_file(named: Option<&Path>, assets: &Path, paths: &Paths) -> Result<PathBuf> {
-    if let Some(named) = named {
-        return Ok(assets::model_in(named)?);
-    }
-    let here = std::env::current_dir().doing("the current directory")?;
-    Ok(assets::default_model(&here, assets, &paths.data)?.path)
 }
 
 /// Tells the person on standard error how it goes on.

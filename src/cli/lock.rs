@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Global, Outcome, common, out, up};
+use super::{Global, Outcome, common, models, out};
 use crate::nix::{Evaluator, Options, Progress};
 
 const EXAMPLES: &str = "\
@@ -29,7 +29,7 @@ pub struct Args {
 
 pub(super) async fn run(args: Args, global: &Global) -> Outcome {
     let paths = common::paths(global)?;
-    let source = up::source(args.model.as_deref(), &paths)?;
+    let source = models::find(args.model.as_deref(), &paths)?.source();
     let assets = crate::assets::dir(&paths.cache)?;
     let evaluator = Evaluator::new(Options { update: args.update, ..Options::new(paths, assets) });
     let cancel = CancellationToken::new();

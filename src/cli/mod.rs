@@ -39,6 +39,7 @@ mod lock;
 mod logs;
 mod ls;
 mod man;
+mod models;
 mod node;
 mod plain;
 mod plan;

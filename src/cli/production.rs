@@ -6,21 +6,21 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::eval::{self, model_file};
-use super::{Global, common, out};
+use super::{Global, common, eval, models, out};
 use crate::assets;
 use crate::config::Config;
 use crate::deploy::foreign;
 use crate::deploy::model::{self, Deployment};
 use crate::deploy::{Compress, Password, Records, Settings};
 use crate::error::{Error, Result, ResultExt};
-use crate::nix::{Evaluator, Options, Store};
+use crate::nix::{Evaluator, Hosts, Options, Progress, Store};
 use crate::paths::{self, Paths};
 
 /// How the model and its hosts are named.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ModelArgs {
-    /// The model, or a deployment (a file that ends in .json, ours or deploy-rs') whose systems are in the store.
+    /// The model, an output of a flake (DIR#OUTPUT), or a deployment (a file that ends in .json, ours or deploy-rs')
+    /// whose systems are in the store.
     pub model: Option<PathBuf>,
     /// The infrastructure model, which host each node goes to; by default the configured one, else the file
     /// infrastructure.nix beside the model when there is one.
@@ -104,41 +104,73 @@ pub async fn build(
 ) -> Result<Built> {
     let paths = common::paths(global)?;
     if let Some(file) = args.model.as_deref().filter(|m| m.extension().is_some_and(|e| e == "json")) {
-        let text = std::fs::read_to_string(file).doing(file.display())?;
-        let deployment = if foreign::is_deploy_rs(&text) {
-            let name = args.name.clone().unwrap_or_else(|| super::up::name_from_file(file));
-            let read = foreign::read(&common::session_name(&name)?, &text, foreign::look);
-            // Read once more as ours, for what is checked there.
-            read.and_then(|d| model::parse(&serde_json::to_string(&d)?)).doing(file.display())?
-        } else {
-            model::parse(&text).doing(file.display())?
-        };
-        let model = std::path::absolute(file)?;
-        return Ok(Built {
-            deployment,
-            model,
-            infrastructure: None,
-            remote: BTreeMap::new(),
-            store: Store::find(&paths.data),
-        });
+        return written(file, args, Store::find(&paths.data));
     }
     let (evaluator, model) = evaluator(args, global, None)?;
     let store = evaluator.store().clone();
     let evaluator = evaluator.at_once(how.max_build as usize);
     let mut production = evaluator.production(&model, &mut |p| eval::say(&p, quiet), cancel).await?;
-    let deployment = model::parse(&production.deployment.to_string())?;
+    let mut say = |p: Progress| eval::say(&p, quiet);
+    let mut remote = BTreeMap::new();
+    let deployment = match production.hosts.clone() {
+        Hosts::Ours(deployment) => {
+            let deployment = model::parse(&deployment.to_string())?;
+            let there = |node: &String| {
+                how.build_on_target || deployment.nodes.get(node).is_some_and(|target| target.build_on_target)
+            };
+            (remote, production.realise) =
+                std::mem::take(&mut production.realise).into_iter().partition(|(node, _)| there(node));
+            evaluator.realise_production(&production, &mut say, cancel).await?;
+            deployment
+        }
+        Hosts::DeployRs(nodes) => {
+            no_infrastructure(args, "deploy-rs' nodes name their hosts themselves")?;
+            if how.build_on_target {
+                return Err(Error::usage("what deploy-rs' profiles lead to is known when they are built, so hosts cannot build them")
+                    .hint("leave --build-on-target out, or deploy the flake's nixosConfigurations"));
+            }
+            evaluator.realise_production(&production, &mut say, cancel).await?;
+            deploy_rs(&production.network, &nodes.to_string()).doing(model.display())?
+        }
+    };
     if deployment.nodes.is_empty() {
         return Err(Error::new(format!("{} has no node to deploy", model.display())));
     }
-    let there = |node: &String| {
-        how.build_on_target || deployment.nodes.get(node).is_some_and(|target| target.build_on_target)
-    };
-    let (remote, here) =
-        std::mem::take(&mut production.realise).into_iter().partition(|(node, _)| there(node));
-    production.realise = here;
-    evaluator.realise_production(&production, &mut |p| eval::say(&p, quiet), cancel).await?;
     let infrastructure = infrastructure(args, &model)?.and_then(|file| std::fs::canonicalize(file).ok());
     Ok(Built { deployment, model, infrastructure, remote, store })
+}
+
+/// A deployment from a file, ours or deploy-rs', whose systems are in the store.
+fn written(file: &Path, args: &ModelArgs, store: Store) -> Result<Built> {
+    no_infrastructure(args, "a deployment in JSON names its hosts itself")?;
+    let text = std::fs::read_to_string(file).doing(file.display())?;
+    let deployment = if foreign::is_deploy_rs(&text) {
+        let name = args.name.clone().unwrap_or_else(|| models::name_from_file(file));
+        deploy_rs(&common::session_name(&name)?, &text)
+    } else {
+        model::parse(&text)
+    };
+    Ok(Built {
+        deployment: deployment.doing(file.display())?,
+        model: std::path::absolute(file)?,
+        infrastructure: None,
+        remote: BTreeMap::new(),
+        store,
+    })
+}
+
+/// deploy-rs' nodes as a deployment, read once more as ours, for what is checked there.
+fn deploy_rs(network: &str, text: &str) -> Result<Deployment> {
+    let read = foreign::read(network, text, foreign::look)?;
+    model::parse(&serde_json::to_string(&read)?)
+}
+
+/// What names its hosts itself takes no other word for it.
+fn no_infrastructure(args: &ModelArgs, why: &str) -> Result<()> {
+    match &args.infrastructure {
+        None => Ok(()),
+        Some(file) => Err(Error::usage(format!("--infrastructure {} means nothing: {why}", file.display()))),
+    }
 }
 
 /// What evaluates the model that the command line names, for production; the model's file with it. `image` is the
@@ -146,8 +178,8 @@ pub async fn build(
 pub fn evaluator(args: &ModelArgs, global: &Global, image: Option<&str>) -> Result<(Evaluator, PathBuf)> {
     let paths = common::paths(global)?;
     let assets = assets::dir(&paths.cache)?;
-    let model = model_file(args.model.as_deref(), &assets, &paths)?;
-    let name = args.name.clone().unwrap_or_else(|| super::up::name_from_file(&model));
+    let model = models::find(args.model.as_deref(), &paths)?.path;
+    let name = args.name.clone().unwrap_or_else(|| models::name_from_file(&model));
     let infrastructure = match infrastructure(args, &model)? {
         Some(file) => Some(std::fs::canonicalize(&file).doing(file.display())?),
         None => None,

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use self::many::Many;
 use self::one::{One, Place};
 use self::stop::Stop;
-use super::{Global, Outcome, common, out, up};
+use super::{Global, Outcome, common, models, out};
 use crate::client;
 use crate::error::{Error, Result, ResultExt};
 use crate::paths::Paths;
@@ -127,8 +127,8 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
         let found = client::find(&paths, global.session.as_deref()).await?;
         (Place::Running(found.state_dir.unwrap_or_else(|| paths.state.clone())), found.name)
     } else {
-        let source = up::source(args.model.as_deref(), &paths)?;
-        let network = up::default_name(&source)?;
+        let source = models::find(args.model.as_deref(), &paths)?.source();
+        let network = models::default_name(&source)?;
         (Place::Clone(source), network)
     };
     let own = own_script(&args, &place)?;

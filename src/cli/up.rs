@@ -8,13 +8,13 @@ use tokio::signal::unix::Signal;
 use tokio_util::sync::CancellationToken;
 
 use super::plain::{self, OnInterrupt, Until};
-use super::{Global, Outcome, common, out};
+use super::{Global, Outcome, common, models, out};
 use crate::client::{self, Client, Launched};
 use crate::error::{Error, Result, ResultExt};
 use crate::model::Manifest;
 use crate::nix::{Evaluator, Options};
 use crate::paths::Paths;
-use crate::proto::{ModelSource, StartOptions, WAS_SHUT_DOWN};
+use crate::proto::{StartOptions, WAS_SHUT_DOWN};
 use crate::tui;
 
 const EXAMPLES: &str = "\
@@ -74,10 +74,10 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
         super::setup::ensure(&paths, true).await?;
     }
     let named = args.name.as_deref().or(global.session.as_deref()).map(common::session_name).transpose()?;
-    let source = source(args.model.as_deref(), &paths)?;
+    let source = models::find(args.model.as_deref(), &paths)?.source();
     let name = match named {
         Some(name) => name,
-        None => default_name(&source)?,
+        None => models::default_name(&source)?,
     };
     let absolute = |p: &Path| std::path::absolute(p).doing(p.display());
     let options = StartOptions {
@@ -172,92 +172,5 @@ pub(super) async fn show(
         tui::Leave::ShutDown(None) => Ok(0),
         tui::Leave::ShutDown(Some(reason)) if reason == WAS_SHUT_DOWN => Ok(0),
         tui::Leave::ShutDown(Some(reason)) => Err(plain::whole(&reason)),
-    }
-}
-
-/// What the command line means by MODEL.
-pub(super) fn source(model: Option<&Path>, paths: &Paths) -> Result<ModelSource> {
-    let Some(model) = model else {
-        let here = std::env::current_dir().doing("the current directory")?;
-        let assets = crate::assets::dir(&paths.cache)?;
-        let found = crate::assets::default_model(&here, &assets, &paths.data)?;
-        if found.bundled {
-            out::err(&format!("no network.nix here: the bundled Trac network, {}\n", found.path.display()));
-        }
-        return Ok(ModelSource::Model(found.path));
-    };
-    let mut path = std::path::absolute(model).doing(model.display())?;
-    let about = std::fs::metadata(&path)
-        .doing(model.display())
-        .hint("MODEL is a Nix file, a directory with a network.nix, or a manifest (.json)")?;
-    if about.is_dir() {
-        let candidates = ["network.nix", "diorama.nix", "default.nix"];
-        path =
-            candidates.iter().map(|c| path.join(c)).find(|p| p.is_file()).ok_or_else(|| {
-                Error::new(format!("{}: no network.nix in this directory", model.display()))
-            })?;
-    }
-    Ok(match path.extension() {
-        Some(e) if e == "json" => ModelSource::Manifest(path),
-        _ => ModelSource::Model(path),
-    })
-}
-
-/// The session's name when nobody gave one: the manifest's own, or one made from the file's name.
-pub(super) fn default_name(source: &ModelSource) -> Result<String> {
-    if let ModelSource::Manifest(path) = source {
-        #[derive(serde::Deserialize)]
-        struct Head {
-            network: Name,
-        }
-        #[derive(serde::Deserialize)]
-        struct Name {
-            name: String,
-        }
-        let text = std::fs::read_to_string(path).doing(path.display())?;
-        // What is wrong with the rest is told by whoever reads all of it.
-        if let Ok(head) = serde_json::from_str::<Head>(&text) {
-            return common::session_name(&head.network.name);
-        }
-    }
-    Ok(name_from_file(source.path()))
-}
-
-/// The name that a model's file gives to its network.
-pub(super) fn name_from_file(path: &Path) -> String {
-    let word = |s: Option<&std::ffi::OsStr>| {
-        let text = s.unwrap_or_default().to_string_lossy().into_owned();
-        let clean: String = text
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' })
-            .collect();
-        clean.trim_start_matches(['-', '_', '.']).chars().take(63).collect::<String>()
-    };
-    let stem = word(path.file_stem());
-    let dir = word(path.parent().and_then(Path::file_name));
-    let generic = ["network", "diorama", "default", "model", "manifest"].contains(&stem.as_str());
-    match (generic || stem.is_empty(), dir.is_empty()) {
-        (true, false) => dir,
-        (true, true) if stem.is_empty() => "network".into(),
-        _ => stem,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_come_from_files() {
-        for (path, want) in [
-            ("/home/a/trac/network.nix", "trac"),
-            ("/home/a/shop.nix", "shop"),
-            ("/home/a/my shop.nix", "my-shop"),
-            ("/network.nix", "network"),
-            ("/a/.hidden/default.nix", "hidden"),
-            ("/a/b/manifest.json", "b"),
-        ] {
-            assert_eq!(name_from_file(Path::new(path)), want, "{path}");
-        }
     }
 }

@@ -15,6 +15,7 @@ use crate::deploy::verify::{self, Area, Difference, Report, Wanted};
 use crate::deploy::{model, select};
 use crate::error::{Error, Result};
 use crate::model::Manifest;
+use crate::nix::Hosts;
 
 /// The exit status that tells differences from failures.
 const DIFFERENT: u8 = 8;
@@ -179,14 +180,19 @@ async fn evaluate(mut args: ModelArgs, global: &Global, quiet: bool) -> Result<(
     let (evaluator, model) = production::evaluator(&args, global, None)?;
     let production = evaluator.production(&model, &mut |p| eval::say(&p, quiet), &cancel).await?;
     let evaluation = evaluator.evaluate(&model, &mut |p| eval::say(&p, quiet), &cancel).await?;
-    Ok((model::parse(&production.deployment.to_string())?, evaluation.manifest))
+    match production.hosts {
+        Hosts::Ours(deployment) => Ok((model::parse(&deployment.to_string())?, evaluation.manifest)),
+        Hosts::DeployRs(_) => {
+            Err(Error::new(format!("{} has deploy-rs' nodes, which have no clone", model.display())))
+        }
+    }
 }
 
 /// The infrastructure model of the last deployment of a network of this name.
 fn last_infrastructure(args: &ModelArgs, global: &Global) -> Result<Option<PathBuf>> {
     let paths = common::paths(global)?;
     let Some(model) = &args.model else { return Ok(None) };
-    let name = args.name.clone().unwrap_or_else(|| super::up::name_from_file(model));
+    let name = args.name.clone().unwrap_or_else(|| super::models::name_from_file(model));
     let (_, records) = production::recorded(Some(&name), &paths)?;
     let last = records.all()?.pop();
     Ok(last.and_then(|g| g.infrastructure).map(PathBuf::from).filter(|f| f.is_file()))

@@ -17,6 +17,7 @@ mod check;
 mod environment;
 mod error;
 mod failure;
+pub mod flake;
 mod log;
 mod packages;
 mod progress;
@@ -35,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 use crate::files;
 use crate::model::{self, Manifest};
 use crate::paths::Paths;
+use flake::Flake;
 
 pub use check::files as check_files;
 pub use environment::{BUILD_GROUP, Store, build_users};
@@ -122,6 +124,9 @@ struct Answer {
     /// Where the systems go; only when they are evaluated for production.
     #[serde(default)]
     deployment: Option<serde_json::Value>,
+    /// deploy-rs' nodes in a flake, which say the same.
+    #[serde(default)]
+    deploy_rs: Option<serde_json::Value>,
     realise: BTreeMap<String, Vec<String>>,
     #[serde(default)]
     images: BTreeMap<String, Image>,
@@ -143,14 +148,23 @@ pub struct Production {
     pub model: PathBuf,
     /// The guest system, and why it is used.
     pub system: System,
-    /// The hosts, as JSON.
-    pub deployment: serde_json::Value,
+    /// The hosts.
+    pub hosts: Hosts,
     /// The derivations that every node needs.
     pub realise: BTreeMap<String, Vec<String>>,
     /// The network's name.
     pub network: String,
     /// The disks that were asked for, by node.
     pub images: BTreeMap<String, Image>,
+}
+
+/// Who has said where systems go, as JSON.
+#[derive(Debug, Clone)]
+pub enum Hosts {
+    /// The program's own Nix side: a deployment.
+    Ours(serde_json::Value),
+    /// A flake for deploy-rs: nodes, whose profiles have to be built before it is seen what is in them.
+    DeployRs(serde_json::Value),
 }
 
 /// A host's bootable disk.
@@ -223,17 +237,21 @@ impl Evaluator {
     ) -> Result<Production, NixError> {
         let model = self.file(model)?;
         let answer = self.answer(&model, Purpose::Production, progress, cancel).await?;
-        let Some(deployment) = answer.deployment else {
-            return Err(self.wrong(&model, "the evaluation gave no deployment".into()));
+        let Answer { system, realise, images, deployment, deploy_rs, .. } = answer;
+        let named = deployment.as_ref().and_then(|d| d["network"]["name"].as_str()).map(str::to_owned);
+        let network = named.or_else(|| self.options.name.clone()).unwrap_or_else(|| "network".into());
+        let hosts = match (deployment, deploy_rs) {
+            (Some(deployment), _) => Hosts::Ours(deployment),
+            (None, Some(nodes)) => Hosts::DeployRs(nodes),
+            (None, None) => return Err(self.wrong(&model, "the evaluation gave no deployment".into())),
         };
-        let network = deployment["network"]["name"].as_str().unwrap_or("network").to_owned();
-        let Answer { system, realise, images, .. } = answer;
-        Ok(Production { model, system, deployment, realise, network, images })
+        Ok(Production { model, system, hosts, realise, network, images })
     }
 
     fn file(&self, model: &Path) -> Result<PathBuf, NixError> {
         let model = std::path::absolute(model).map_err(|e| NixError::io(model.display().to_string(), e))?;
-        fs::metadata(&model).map_err(|e| NixError::io(format!("the model {}", model.display()), e))?;
+        let file = flake::file(&model);
+        fs::metadata(&file).map_err(|e| NixError::io(format!("the model {}", file.display()), e))?;
         Ok(model)
     }
 
@@ -281,7 +299,14 @@ impl Evaluator {
         let mut arg = |kind: &str, name: &str, value: &std::ffi::OsStr| {
             args.extend([kind.into(), name.into(), value.to_owned()]);
         };
-        arg("--argstr", "model", model.as_os_str());
+        let flake = Flake::of(model);
+        arg("--argstr", "model", flake::file(model).as_os_str());
+        if let Some(flake) = &flake {
+            arg("--argstr", "flake", flake.reference().as_ref());
+            if let Some(output) = &flake.output {
+                arg("--argstr", "output", output.as_ref());
+            }
+        }
         if let Some(name) = &self.options.name {
             arg("--argstr", "name", name.as_ref());
         }
@@ -306,6 +331,9 @@ impl Evaluator {
                 }
                 arg("--arg", "mirrors", self.mirrors().await?.as_ref());
             }
+        }
+        if flake.is_some() {
+            args.extend(["--extra-experimental-features".into(), "flakes".into()]);
         }
         let log_path = self.log_path(model);
         let mut log_file = run::open_log(&log_path);
@@ -351,6 +379,7 @@ impl Evaluator {
                 Some(s) => format!("Nix was killed by signal {s}"),
                 None => failure::evaluation(&messages, ours, self.options.show_trace),
             };
+            let cause = flake.map_or(cause.clone(), |flake| flake.explain(&cause));
             return Err(NixError::Model { model: model.into(), cause, log: Some(log_path) });
         }
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Evaluator, Level, NixError, Progress, blocking, replace};
+use super::{Evaluator, Level, NixError, Progress, blocking, flake, replace};
 use crate::apt;
 
 impl Evaluator {
@@ -77,9 +77,9 @@ impl Evaluator {
     }
 }
 
-/// The lock file of a model: `NAME.lock.json` beside it.
+/// The lock file of a model: `NAME.lock.json` beside it. All outputs of a flake share theirs.
 pub fn lock_path(model: &Path) -> PathBuf {
-    model.with_extension("lock.json")
+    flake::file(model).with_extension("lock.json")
 }
 
 /// When apt's sources and lists were last changed, and which they are.

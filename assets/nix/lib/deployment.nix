@@ -23,15 +23,16 @@ let
       own = config.deployment or { };
       choose = field: other: default: given.${field} or (let v = own.${other} or null; in if v == null then default else v);
       hostName = choose "hostName" "targetHost" node;
-      system = given.system or network.platform;
+      platform = network.platformOf node;
+      system = given.system or platform;
       user = choose "targetUser" "targetUser" "root";
       after = choose "after" "after" [ ];
       strangers = filter (n: !(elem n network.names)) after;
     in
     if strangers != [ ] then
       throw "node ${node}: it is to come after `${head strangers}', which is no node of the network.${errors.didYouMean (errors.nearest (head strangers) network.names)}"
-    else if system != network.platform then
-      throw "node ${node}: the infrastructure says that its host is ${showValue 1 system}, and its system is built for ${network.platform} here"
+    else if system != platform then
+      throw "node ${node}: the infrastructure says that its host is ${showValue 1 system}, and its system is built for ${platform} here"
     else {
       inherit hostName system after;
       toplevel = toplevelOf config;

@@ -93,16 +93,18 @@ let
     else if stray != [ ] then throw "node ${node}: a health check of the kind `${kind}' has no `${head stray}'.${errors.didYouMean (errors.nearest (head stray) (known ++ [ "timeout" ]))}"
     else if kind != "http" && !(c ? ${need}) then throw "node ${node}: a health check of the kind `${kind}' needs `${need}'"
     else { inherit kind; timeout = 10; } // optionalAttrs (kind == "http") { port = 80; } // c;
+  isFile = v: isPath v || isString v;
+  # What people know an infrastructure model by.
+  called = infrastructure: if isFile infrastructure then toString infrastructure else "the infrastructure model";
 in
 {
-  inherit checks;
+  inherit called checks;
 
   # Of a file, a set or null: the entries by node, each { fields; modules; }.
   read = { infrastructure, names }:
     let
-      isFile = isPath infrastructure || isString infrastructure;
-      file = if isFile then toString infrastructure else "the infrastructure model";
-      given = listed file (if isFile then import (/. + toString infrastructure) else infrastructure);
+      file = called infrastructure;
+      given = listed file (if isFile infrastructure then import (/. + toString infrastructure) else infrastructure);
       defaults = if given ? defaults then entry (placeOf file given "defaults") "defaults" given.defaults else { };
       entries = removeAttrs given meta;
       strangers = filter (n: !(elem n names)) (attrNames entries);

@@ -206,11 +206,14 @@ in
 {
   inherit replicate reserved;
 
-  # `model` is a file or a value; `args` what a model that is a function may ask for; `arguments` the
-  # configurations by node and class name, used lazily.
-  read = { model, args ? { }, arguments }:
+  # `model` is a file, or a value that people know by `file`; `args` what a model that is a function may ask for;
+  # `arguments` the configurations by node and class name, used lazily.
+  read = { model, args ? { }, arguments, ... }@given:
     let
-      file = if isFile model then fileOf (if isString model then /. + model else model) else "the model";
+      file =
+        if isFile model then fileOf (if isString model then /. + model else model)
+        else if isFile (given.file or null) then given.file
+        else "the model";
       call = v: if isFunction v then call (v (if functionArgs v == { } then args else intersectAttrs (functionArgs v) args)) else v;
       value = if isFile model then readScoped file args arguments else call model;
     in

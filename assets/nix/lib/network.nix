@@ -9,12 +9,14 @@ let
   topology = import ./topology.nix lib;
 in
 {
+  inherit (reader) nameOf;
+
   # `system` is one of the guest systems: { name; why; evalNode = { name, number, modules, specialArgs }: evaluation; pkgs }.
-  # `modulesFor` gives a node's further modules, by the names of all.
-  evalNetwork = { model, system, name ? null, modulesFor ? (_: _: [ ]) }:
+  # `modulesFor` gives a node's further modules, by the names of all; `file` is what people know a value by.
+  evalNetwork = { model, system, name ? null, file ? null, modulesFor ? (_: _: [ ]) }:
     let
       form = reader.read {
-        inherit model;
+        inherit model file;
         args = {
           lib = system.lib or lib;
           inherit (system) pkgs;
@@ -83,7 +85,7 @@ in
     in
     {
       inherit form names numbers evaluations nodes sane system;
-      platform = system.platform or builtins.currentSystem;
+      platformOf = _: system.platform or builtins.currentSystem;
       configs = mapAttrs (_: e: e.config) evaluations;
       name =
         if name != null then name

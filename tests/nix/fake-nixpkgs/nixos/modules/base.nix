@@ -8,6 +8,8 @@ in
   options = {
     assertions = mkOption { type = types.listOf types.attrs; default = [ ]; };
     warnings = mkOption { type = types.listOf types.str; default = [ ]; };
+    nixpkgs.overlays = mkOption { type = types.listOf types.unspecified; default = [ ]; };
+    nixpkgs.config = mkOption { type = types.attrs; default = { }; };
     networking.hostName = mkOption { type = types.str; default = "nixos"; };
     networking.domain = mkOption { type = types.nullOr types.str; default = null; };
     networking.extraHosts = mkOption { type = types.lines; default = ""; };

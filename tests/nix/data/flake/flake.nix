@@ -1,0 +1,35 @@
+# Outputs of every kind that a network can come from.
+{
+  description = "A farm";
+  outputs = { self, ... }:
+    let
+      system = name: derivation { inherit name; system = "x86_64-linux"; builder = "/bin/sh"; };
+      machine = name: platform: {
+        options = { };
+        config = { nixpkgs.hostPlatform.system = platform; system.build.toplevel = system "nixos-${name}"; };
+      };
+      node = { name, nodes, ... }: { deployment = { targetHost = "${name}.example.org"; tags = [ "all" ]; }; };
+      hive = { meta.description = "A hive"; defaults.deployment.targetUser = "keeper"; web = node; db = node; };
+    in
+    {
+      diorama = { nodes = { web = node; db = { }; }; testScript = "start_all()"; };
+      colmena = hive;
+      # As it must be in a flake: nixpkgs is a value.
+      pinned = hive // { meta.nixpkgs = { path = <fake-nixpkgs>; overlays = [ (final: previous: { }) ]; config = { allowUnfree = true; }; }; };
+      colmenaHive = {
+        __schema = "v0.5";
+        nodes = { web = machine "web" "x86_64-linux"; arm = machine "arm" "aarch64-linux"; };
+        toplevel = { web = system "web"; arm = system "arm"; };
+        deploymentConfig = {
+          web = { targetHost = "w.example.org"; targetUser = null; targetPort = 2222; tags = [ "edge" ]; privilegeEscalationCommand = [ "doas" ]; buildOnTarget = true; };
+          arm = { targetHost = "a.example.org"; targetUser = "keeper"; privilegeEscalationCommand = [ "doas" ]; };
+        };
+        metaConfig.description = "A hive";
+      };
+      newer = { __schema = "v7"; };
+      nixosConfigurations = { web = machine "web" "x86_64-linux"; };
+      deploy = { sshUser = "admin"; nodes.web = { hostname = "w.example.org"; profiles.system.path = system "activatable"; }; };
+      packages = 7;
+      misspelt = { web = { servicez.nginx.enable = true; }; };
+    };
+}

@@ -1,0 +1,1 @@
+{ outputs = { ... }: { packages = { }; deploy.nodes.web = { hostname = "w"; profiles = { }; }; }; }
