@@ -3,6 +3,7 @@
 //! Invariant: pure; what a deployment cannot mean is refused by name, not left out.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
@@ -104,16 +105,27 @@ pub fn read(network: &str, text: &str, system: impl Fn(&str) -> (String, String)
 
 /// What deploy-rs' wrapper around a system leads to, and the system's platform; this machine's when it does not say.
 pub fn look(path: &str) -> (String, String) {
-    let real = std::fs::canonicalize(format!("{path}/bin/switch-to-configuration")).ok();
-    let inner = real.as_deref().and_then(|p| p.parent()?.parent()).map(|p| p.to_string_lossy().into_owned());
-    // Our own systems' program is a store object by itself.
-    let toplevel = inner.filter(|p| super::model::is_store_path(p)).unwrap_or_else(|| path.to_owned());
+    let inner = wrapped(Path::new(path), |p| super::model::is_store_path(&p.to_string_lossy()));
+    let toplevel = inner.map_or_else(|| path.to_owned(), |p| p.to_string_lossy().into_owned());
     let platform = std::fs::read_to_string(format!("{path}/system")).unwrap_or_default();
     let platform = match platform.trim() {
         "" => format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
         said => said.to_owned(),
     };
     (toplevel, platform)
+}
+
+/// The system in a wrapper, which has a program of deploy-rs' own beside links to all that is in the system. What these
+/// links lead to is not asked: a system is made of links itself.
+fn wrapped(path: &Path, is_store_path: impl Fn(&Path) -> bool) -> Option<PathBuf> {
+    if !path.join("deploy-rs-activate").exists() {
+        return None;
+    }
+    ["bin", "bin/switch-to-configuration", "activate", "etc"].into_iter().find_map(|part| {
+        let to = std::fs::read_link(path.join(part)).ok()?;
+        let system = Path::new(to.to_str()?.strip_suffix(part)?.strip_suffix('/')?).to_owned();
+        (is_store_path(&system) && system.join("bin/switch-to-configuration").exists()).then_some(system)
+    })
 }
 
 #[cfg(test)]
@@ -145,6 +157,28 @@ mod tests {
         }
         assert!(!is_deploy_rs(&serde_json::to_string(&model::tests::network(&[("a", &[])])).unwrap()));
         assert!(!is_deploy_rs("nonsense"));
+    }
+
+    #[test]
+    fn a_wrapper_leads_to_its_system() {
+        use std::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().unwrap();
+        let at = |p: &str| dir.path().join(p);
+        for d in ["switch/bin", "system/bin", "whole", "parts/bin"] {
+            std::fs::create_dir_all(at(d)).unwrap();
+        }
+        // The program of a system is a store object by itself, with the same name in it.
+        std::fs::write(at("switch/bin/switch-to-configuration"), "").unwrap();
+        symlink(at("switch/bin/switch-to-configuration"), at("system/bin/switch-to-configuration")).unwrap();
+        let wrapped = |p: &str| super::wrapped(&at(p), |_| true);
+        assert_eq!(wrapped("system"), None, "it is no wrapper");
+        symlink(at("system/bin"), at("whole/bin")).unwrap();
+        symlink(at("system/bin/switch-to-configuration"), at("parts/bin/switch-to-configuration")).unwrap();
+        for wrapper in ["whole", "parts"] {
+            std::fs::write(at(wrapper).join("deploy-rs-activate"), "").unwrap();
+            assert_eq!(wrapped(wrapper), Some(at("system")), "{wrapper}");
+        }
+        assert_eq!(super::wrapped(&at("whole"), |_| false), None, "no path of the store");
     }
 
     #[test]
