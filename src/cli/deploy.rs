@@ -187,7 +187,9 @@ pub(super) async fn ship(wanted: Wanted, how: &HowArgs, global: &Global) -> Outc
     let _sockets = Sockets(settings.clone());
     let records = Records::new(&paths.network_state(&network));
     build_there(&wanted, &selected, how.json, &settings).await?;
-    let survey = deploy::survey(&wanted.deployment, &selected, &settings, &wanted.store).await?;
+    // What hosts build is there by now.
+    let none = BTreeMap::new();
+    let survey = deploy::survey(&wanted.deployment, &selected, &none, &settings, &wanted.store).await?;
     let plan = plan(&wanted.deployment, &selected, &survey.found, &survey.closures);
     if how.json {
         line(&json!({ "event": "plan", "plan": plan }));

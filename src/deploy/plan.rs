@@ -11,6 +11,7 @@ use super::copy::RESERVE;
 use super::local::LocalClosure;
 use super::model::{Deployment, Target};
 use super::probe::{Found, Probe, fits};
+use super::recipe::Builds;
 use super::ssh::ConnectError;
 
 /// The plan for a network.
@@ -35,13 +36,16 @@ pub struct HostPlan {
     pub current: Option<String>,
     /// What it shall run.
     pub wanted: String,
-    /// Store paths to copy.
+    /// Store paths to copy; of a system that the host builds, its recipes and sources.
     pub missing_paths: usize,
     /// Their bytes.
     pub missing_bytes: u64,
     /// Free bytes for its store.
     pub free_bytes: u64,
-    /// What differs between the closures; none when the old one is not known.
+    /// What the host would build itself; packages, units and the reboot are then known when it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub builds: Option<Builds>,
+    /// What differs between the closures; none when one of them is not known.
     pub packages: Option<Vec<Change>>,
     /// What happens to units.
     pub units: Units,
@@ -132,6 +136,7 @@ fn host(target: &Target, found: &Found, closure: Option<&LocalClosure>) -> HostP
         missing_paths: 0,
         missing_bytes: 0,
         free_bytes: 0,
+        builds: None,
         packages: None,
         units: Units::default(),
         reboot: None,
@@ -161,6 +166,12 @@ fn host(target: &Target, found: &Found, closure: Option<&LocalClosure>) -> HostP
         out.missing_paths = missing.len();
         out.missing_bytes = closure.paths.iter().filter(|(p, _)| missing.contains(p)).map(|(_, s)| s).sum();
     }
+    if let Some(builds) = probe.builds {
+        out.builds = Some(builds);
+        (out.missing_paths, out.missing_bytes) = (builds.recipes, builds.recipe_bytes);
+    }
+    // A system that is not built yet is known when this machine has built it once.
+    let closure = closure.filter(|c| !c.paths.is_empty());
     if let (Some(old), Some(closure)) = (&probe.closure, closure) {
         let new = closure.paths.iter().map(|(p, _)| p.as_str());
         out.packages = Some(closure_diff(old.iter().map(String::as_str), new));
@@ -371,5 +382,26 @@ mod tests {
         let got = status_of(Found::Host(Box::new(p)), Some(closure)).units;
         assert!(got.exact);
         assert_eq!((got.stop, got.restart), (one("x.service"), vec!["y.service".into(), "z.service".into()]));
+    }
+
+    #[test]
+    fn a_system_that_its_host_builds() {
+        let mut p = probe();
+        p.closure = Some(vec![path("a-1")]);
+        let builds = Builds { derivations: 2, downloads: 1, recipes: 3, recipe_bytes: 40 };
+        p.builds = Some(builds);
+        let here = LocalClosure { paths: vec![(path("a-2"), 10)], ..LocalClosure::default() };
+        for (closure, known) in [(LocalClosure::default(), false), (here, true)] {
+            let got = status_of(Found::Host(Box::new(p.clone())), Some(closure));
+            assert_eq!(
+                (&got.status, got.builds, got.packages.is_some()),
+                (&Status::Changes, Some(builds), known)
+            );
+            // Not the system travels, but what it is made from.
+            assert_eq!((got.missing_paths, got.missing_bytes), (3, 40));
+        }
+        p.builds = Some(Builds { recipe_bytes: 1 << 41, ..builds });
+        let got = status_of(Found::Host(Box::new(p)), None);
+        assert!(matches!(got.status, Status::NotReady(_)));
     }
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::model::{Target, is_store_path};
+use super::recipe::Builds;
 use super::record::HostRecord;
 use super::ssh::{ConnectError, Link};
 use crate::error::{Error, Result, printable};
@@ -49,6 +50,8 @@ pub struct Probe {
     pub missing: Option<BTreeSet<String>>,
     /// What the running system needs; none when it was not asked.
     pub closure: Option<Vec<String>>,
+    /// What it would build of the new system; none when that is not its business, or is there already.
+    pub builds: Option<Builds>,
     /// What `dry-activate` said; none when the new system is not there yet.
     pub dry_activate: Option<String>,
     /// Health checks that fail already.

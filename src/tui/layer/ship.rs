@@ -184,6 +184,10 @@ fn summary(host: &HostPlan) -> String {
     if host.status != Status::Changes {
         return String::new();
     }
+    if let Some(builds) = &host.builds {
+        let (derivations, downloads) = (builds.derivations, builds.downloads);
+        return format!("builds its own: {derivations} derivations, {downloads} downloads");
+    }
     let units = match host.units.restart.len() {
         0 => String::new(),
         1 => " · 1 unit restarts".into(),
