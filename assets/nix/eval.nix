@@ -4,6 +4,7 @@
 # manifest. `image` then names the nodes whose bootable disks are wanted.
 { model
 , infrastructure ? null
+, distribution ? null
 , image ? [ ]
 , name ? null
 , lock ? null
@@ -33,7 +34,7 @@ let
     };
 
   infrastructures = import ./lib/infrastructure.nix lib;
-  places = names: infrastructures.read { inherit infrastructure names; };
+  places = names: infrastructures.read { inherit infrastructure distribution names; };
   network = networks.evalNetwork {
     inherit model name;
     system = guest;

@@ -125,6 +125,7 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
         deployment: built.deployment,
         model: std::path::absolute(&built.model)?.display().to_string(),
         infrastructure: built.infrastructure.map(|file| file.display().to_string()),
+        distribution: built.distribution.map(|file| file.display().to_string()),
         // A deployment in JSON has no model that a clone could be made of.
         rehearsal: (!args.test_first && built.model.extension().is_none_or(|e| e != "json"))
             .then_some((built.model, args.model.nixpkgs)),
@@ -169,6 +170,7 @@ pub(super) struct Wanted {
     pub deployment: Deployment,
     pub model: String,
     pub infrastructure: Option<String>,
+    pub distribution: Option<String>,
     /// The model and its nixpkgs, when a clone can be asked first and was not.
     pub rehearsal: Option<(PathBuf, Option<String>)>,
     /// What hosts build themselves: the derivations by node.
@@ -248,9 +250,8 @@ pub(super) async fn ship(wanted: Wanted, how: &HowArgs, global: &Global) -> Outc
     }
     let interrupted = interrupted.load(std::sync::atomic::Ordering::Relaxed);
     let status = exit_status(&outcomes, interrupted && teller.failing);
-    let number =
-        record(&deploy, &records, &before, &outcomes, (wanted.model, wanted.infrastructure), &wanted.remote)
-            .await?;
+    let files = (wanted.model, wanted.infrastructure, wanted.distribution);
+    let number = record(&deploy, &records, &before, &outcomes, files, &wanted.remote).await?;
     drop(claim);
     let seconds = began.elapsed().as_secs_f64();
     if how.json {
@@ -408,7 +409,7 @@ async fn record(
     records: &Records,
     before: &BTreeMap<String, String>,
     outcomes: &BTreeMap<String, step::Outcome>,
-    (model, infrastructure): (String, Option<String>),
+    (model, infrastructure, distribution): (String, Option<String>, Option<String>),
     remote: &BTreeMap<String, Vec<String>>,
 ) -> Result<Option<u64>> {
     let kept: Vec<&String> = outcomes
@@ -429,6 +430,7 @@ async fn record(
         by: deploy.options.by.clone(),
         model,
         infrastructure,
+        distribution,
         deployment: deploy.deployment.clone(),
         outcomes: outcomes.clone(),
         systems,
