@@ -354,6 +354,18 @@ fn check(plan: &Plan, how: &HowArgs) -> Result<bool> {
         return Err(Error::new(format!("nothing was changed: {}", drifted.join("; ")))
             .hint("somebody else has changed it; --accept-drift deploys over that"));
     }
+    // Each host's own program would refuse, too, but only after everything was copied and locked.
+    let live = matches!(how.goal, Goal::Switch | Goal::Test) && how.strategy != Strategy::BestEffort;
+    let inhibited = plan.inhibited();
+    if live && !inhibited.is_empty() {
+        let why = format!(
+            "nothing was changed: NixOS does not switch to it while it runs: {}",
+            inhibited.join("; ")
+        );
+        return Err(
+            Error::new(why).hint("--goal boot --reboot has hosts boot it; --on does so for some of them")
+        );
+    }
     Ok(skipped)
 }
 

@@ -209,6 +209,7 @@ async fn ask(
                 .into_iter()
                 .map(|path| (path, 0))
                 .collect(),
+            inhibitors: probe::inhibitors(link, &target.toplevel).await?,
             ..LocalClosure::default()
         },
     };

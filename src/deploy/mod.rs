@@ -19,6 +19,7 @@ mod copy;
 mod drive;
 pub mod foreign;
 mod health;
+mod inhibitors;
 mod local;
 pub mod model;
 mod order;

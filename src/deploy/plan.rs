@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::closure::{Change, closure_diff};
 use super::copy::RESERVE;
+use super::inhibitors::differing;
 use super::local::LocalClosure;
 use super::model::{Deployment, Target};
 use super::probe::{Found, Probe, fits};
@@ -49,6 +50,9 @@ pub struct HostPlan {
     pub packages: Option<Vec<Change>>,
     /// What happens to units.
     pub units: Units,
+    /// What NixOS does not exchange while the host runs: the goals `switch` and `test` cannot be had, `boot` can.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inhibitors: Vec<String>,
     /// Why a reboot is due afterwards.
     pub reboot: Option<String>,
     /// How the host is not what was last deployed.
@@ -75,6 +79,15 @@ pub enum Status {
     Unchanged,
     /// It will be changed.
     Changes,
+}
+
+impl Plan {
+    /// The hosts that cannot be switched while they run, and why.
+    pub fn inhibited(&self) -> Vec<String> {
+        let hosts =
+            self.hosts.iter().filter(|(_, h)| h.status == Status::Changes && !h.inhibitors.is_empty());
+        hosts.map(|(node, h)| format!("{node}: {}", h.inhibitors.join(", "))).collect()
+    }
 }
 
 impl Status {
@@ -139,6 +152,7 @@ fn host(target: &Target, found: &Found, closure: Option<&LocalClosure>) -> HostP
         builds: None,
         packages: None,
         units: Units::default(),
+        inhibitors: Vec::new(),
         reboot: None,
         drift: None,
         notes: Vec::new(),
@@ -177,6 +191,7 @@ fn host(target: &Target, found: &Found, closure: Option<&LocalClosure>) -> HostP
         out.packages = Some(closure_diff(old.iter().map(String::as_str), new));
     }
     out.units = units(probe, closure);
+    out.inhibitors = closure.map_or_else(Vec::new, |c| differing(&probe.inhibitors, &c.inhibitors));
     out.reboot = closure.and_then(|c| reboot(&probe.running, &c.boot));
     if !probe.failed.is_empty() {
         out.notes.push(format!("failed units already: {}", probe.failed.join(", ")));
@@ -353,6 +368,7 @@ mod tests {
             .map(|(u, p)| (u.to_owned(), p.to_owned()))
             .into();
         p.running = [("kernel".to_owned(), "k1".to_owned())].into();
+        p.inhibitors = [("dbus-implementation".to_owned(), "dbus".to_owned())].into();
         p.record = Some(HostRecord {
             number: 3,
             time: 0,
@@ -366,6 +382,7 @@ mod tests {
                 .map(|(u, p)| (u.to_owned(), p.to_owned()))
                 .into(),
             boot: [("kernel", "k2"), ("initrd", "i")].map(|(a, b)| (a.to_owned(), b.to_owned())).into(),
+            inhibitors: [("dbus-implementation".to_owned(), "broker".to_owned())].into(),
         };
         let got = status_of(Found::Host(Box::new(p.clone())), Some(closure.clone()));
         assert_eq!((got.missing_paths, got.missing_bytes), (1, 20));
@@ -375,6 +392,7 @@ mod tests {
         let one = |u: &str| vec![u.to_owned()];
         assert_eq!(units, (one("c.service"), one("d.service"), one("b.service"), false));
         assert_eq!(got.reboot.as_deref(), Some("another kernel"));
+        assert_eq!(got.inhibitors, ["dbus-implementation: dbus ▸ broker"]);
         assert!(got.drift.unwrap().contains("generation 3"));
         p.dry_activate = Some(
             "would stop the following units: x.service\nwould restart the following units: y.service, z.service\nother".into(),

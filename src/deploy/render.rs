@@ -83,6 +83,13 @@ fn body(out: &mut String, host: &HostPlan) {
         None => {}
     }
     units(out, &host.units);
+    if !host.inhibitors.is_empty() {
+        let _ = writeln!(
+            out,
+            "    no switch while it runs, but --goal boot --reboot: {}",
+            host.inhibitors.join(", ")
+        );
+    }
     if let Some(why) = &host.reboot {
         let _ = writeln!(out, "    a reboot is due: {why}");
     }
@@ -203,6 +210,7 @@ mod tests {
                 Change::Rebuilt { name: "etc-hosts".into() },
             ]),
             units: Units { restart: vec!["httpd.service".into()], ..Units::default() },
+            inhibitors: vec!["dbus: dbus ▸ broker".into()],
             reboot: Some("another kernel".into()),
             drift: None,
             notes: vec![],
@@ -222,6 +230,7 @@ mod tests {
                         builds: Some(Builds { derivations: 2, downloads: 1, recipes: 3, recipe_bytes: 4000 }),
                         packages: None,
                         units: Units::default(),
+                        inhibitors: vec![],
                         reboot: None,
                         ..host(Status::Changes, 3)
                     },
@@ -234,6 +243,7 @@ mod tests {
             "plan for shop\n\n= db (10.0.0.1): unchanged\n\n✕ off: unreachable: no route\n\n\
              ~ web (10.0.0.1): changes; 3 paths, 2.5 MB to copy\n    system: x-old ▸ y-new\n    + htop 3.2\n    \
              rebuilt: shop\n    files that come: hello.service\n    files that change: hosts\n    units that restart (as far as their files tell): httpd.service\n    \
+             no switch while it runs, but --goal boot --reboot: dbus: dbus ▸ broker\n    \
              a reboot is due: another kernel\n\n~ yet (10.0.0.1): changes; it builds its own system: 2 derivations, 1 download; \
              3 paths of recipes and sources, 4.0 kB to copy\n    system: x-old ▸ y-new\n    \
              packages, units and whether a reboot is due are known when it is built\n"

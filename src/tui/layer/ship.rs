@@ -167,6 +167,10 @@ fn plan(ship: &Ship, t: &Theme, columns: usize) -> Vec<Line<'static>> {
         for change in host.packages.iter().flatten() {
             tell(words(change), t.dim);
         }
+        if !host.inhibitors.is_empty() {
+            let parts = host.inhibitors.join(", ");
+            tell(format!("no switch while it runs ({parts}); diorama deploy --goal boot --reboot"), t.bad);
+        }
         if let Some(why) = &host.reboot {
             tell(format!("a reboot is due afterwards: {why}"), t.warn);
         }
