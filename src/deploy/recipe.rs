@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-/// What a host would do to have a system that it builds itself. A cache that its Nix trusts may spare it some.
+/// What a host would do to have a system that it builds itself, at most: a cache that its Nix trusts may spare it much.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Builds {
