@@ -34,6 +34,8 @@ let
     hostname = "hostName"; targetHost = "hostName"; sshUser = "targetUser"; sshOpts = "sshOptions"; user = "targetUser";
     port = "targetPort"; privilegeEscalationCommand = "sudo"; modules = "imports"; dependsOn = "after"; address = "addresses";
   };
+  # What Disnix says about a machine beside that: how services are put into it, which here is the nodes' own business.
+  disnix = [ "containers" "numOfCores" "clientInterface" ];
   strings = v: isList v && all isString v;
   isModule = v: isAttrs v || isFunction v || isPath v || isString v && lib.hasPrefix "/" v;
 
@@ -54,7 +56,7 @@ let
     else if !isAttrs value then throw "${place}: the entry `${node}' must be a set such as { hostName = \"${node}.example.org\"; }, not ${showValue 1 value}"
     else
       let
-        flat = removeAttrs value [ "properties" ] // value.properties or { };
+        flat = removeAttrs value ([ "properties" ] ++ disnix) // value.properties or { };
         named = builtins.listToAttrs (map (n: { name = aliases.${n} or n; value = if n == "address" then [ flat.${n} ] else flat.${n}; }) (attrNames flat));
         unknown = filter (n: !(fields ? ${n})) (attrNames named);
         wrong = filter (n: !(fields.${n}.ok named.${n})) (attrNames named);

@@ -40,7 +40,7 @@ in
   };
   "a distribution maps nodes to machines of other names" =
     let
-      machines = { t1 = { properties.hostname = "t1.example.org"; system = "x86_64-linux"; }; t2.hostName = "t2.example.org"; t3 = { }; };
+      machines = { t1 = { properties.hostname = "t1.example.org"; system = "x86_64-linux"; containers.process = { }; numOfCores = 4; }; t2.hostName = "t2.example.org"; t3 = { }; };
       via = infrastructure: distribution: map (n: n.hostName) (builtins.attrValues (production { model = pair; inherit infrastructure distribution; }).deployment.nodes);
       swapped = { infrastructure }: { web = [ infrastructure.t1 ]; db = [ infrastructure.t2 ]; };
     in
