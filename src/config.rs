@@ -38,6 +38,9 @@ pub struct Deploy {
     /// The infrastructure model, relative to the project's directory; by default `infrastructure.nix` beside the model when
     /// there is one.
     pub infrastructure: Option<PathBuf>,
+    /// The distribution model, relative to the project's directory; by default `distribution.nix` beside the model when
+    /// there is one.
+    pub distribution: Option<PathBuf>,
 }
 
 /// Settings of the terminal interface.

@@ -6,6 +6,7 @@
 , flake ? null # the reference of the flake that the file `model' is of
 , output ? null # which of its outputs has the model
 , infrastructure ? null
+, distribution ? null
 , image ? [ ]
 , name ? null
 , lock ? null
@@ -41,7 +42,7 @@ let
     };
 
   infrastructures = import ./lib/infrastructure.nix lib;
-  places = names: infrastructures.read { inherit infrastructure names; };
+  places = names: infrastructures.read { inherit infrastructure distribution names; };
   network = networks.evalNetwork {
     model = source.model.value;
     file = model;

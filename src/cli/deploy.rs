@@ -4,8 +4,11 @@
 //! evaluate ─▶ build ─▶ ask hosts ─▶ plan ─▶ confirm ─▶ carry through ─▶ record ─▶ reboot
 //! ```
 
+mod check;
+mod record;
+mod tell;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,13 +17,16 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use self::check::{check, confirm};
+use self::record::record;
+use self::tell::{Teller, line};
 use super::production::{self, BuildArgs, ModelArgs, ReachArgs, Sockets};
 use super::{Global, Outcome, common, eval, out};
 use crate::deploy::model::Deployment;
 use crate::deploy::plan::{Plan, Status, megabytes, plan};
 use crate::deploy::remote::Job;
-use crate::deploy::step::{self, Goal, Phase, Strategy, exit_status};
-use crate::deploy::{self, Deploy, Generation, Happening, Options, Records, Settings, print_plan, select};
+use crate::deploy::step::{self, Goal, Strategy, exit_status};
+use crate::deploy::{self, Deploy, Options, Records, Settings, print_plan, select};
 use crate::error::{Error, Result, ResultExt};
 use crate::nix::Store;
 use crate::paths::Paths;
@@ -125,6 +131,7 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
         deployment: built.deployment,
         model: std::path::absolute(&built.model)?.display().to_string(),
         infrastructure: built.infrastructure.map(|file| file.display().to_string()),
+        distribution: built.distribution.map(|file| file.display().to_string()),
         // A deployment in JSON has no model that a clone could be made of.
         rehearsal: (!args.test_first && built.model.extension().is_none_or(|e| e != "json"))
             .then_some((built.model, args.model.nixpkgs)),
@@ -169,6 +176,7 @@ pub(super) struct Wanted {
     pub deployment: Deployment,
     pub model: String,
     pub infrastructure: Option<String>,
+    pub distribution: Option<String>,
     /// The model and its nixpkgs, when a clone can be asked first and was not.
     pub rehearsal: Option<(PathBuf, Option<String>)>,
     /// What hosts build themselves: the derivations by node.
@@ -187,7 +195,9 @@ pub(super) async fn ship(wanted: Wanted, how: &HowArgs, global: &Global) -> Outc
     let _sockets = Sockets(settings.clone());
     let records = Records::new(&paths.network_state(&network));
     build_there(&wanted, &selected, how.json, &settings).await?;
-    let survey = deploy::survey(&wanted.deployment, &selected, &settings, &wanted.store).await?;
+    // What hosts build is there by now.
+    let none = BTreeMap::new();
+    let survey = deploy::survey(&wanted.deployment, &selected, &none, &settings, &wanted.store).await?;
     let plan = plan(&wanted.deployment, &selected, &survey.found, &survey.closures);
     if how.json {
         line(&json!({ "event": "plan", "plan": plan }));
@@ -246,9 +256,8 @@ pub(super) async fn ship(wanted: Wanted, how: &HowArgs, global: &Global) -> Outc
     }
     let interrupted = interrupted.load(std::sync::atomic::Ordering::Relaxed);
     let status = exit_status(&outcomes, interrupted && teller.failing);
-    let number =
-        record(&deploy, &records, &before, &outcomes, (wanted.model, wanted.infrastructure), &wanted.remote)
-            .await?;
+    let files = (wanted.model, wanted.infrastructure, wanted.distribution);
+    let number = record(&deploy, &records, &before, &outcomes, files, &wanted.remote).await?;
     drop(claim);
     let seconds = began.elapsed().as_secs_f64();
     if how.json {
@@ -312,72 +321,6 @@ fn due(plan: &Plan, node: &str) -> bool {
     plan.hosts.get(node).is_some_and(|h| h.reboot.is_some())
 }
 
-/// Whether a plan can be carried out; gives whether hosts are left out.
-fn check(plan: &Plan, how: &HowArgs) -> Result<bool> {
-    let mut in_the_way = Vec::new();
-    let mut skipped = false;
-    for (node, host) in &plan.hosts {
-        match &host.status {
-            Status::Unreachable(_) if how.skip_unreachable => skipped = true,
-            status if how.strategy == Strategy::BestEffort && status.obstacle().is_some() => skipped = true,
-            status => in_the_way.extend(status.obstacle().map(|why| format!("{node}: {why}"))),
-        }
-    }
-    let unreachable = plan.hosts.values().any(|h| matches!(h.status, Status::Unreachable(_)));
-    let key =
-        plan.hosts.values().any(|h| matches!(&h.status, Status::HostKey(why) if why.contains("not known")));
-    if !in_the_way.is_empty() {
-        // sudo's own words, where it may not ask.
-        let password = in_the_way.iter().any(|why| why.contains("password is required"));
-        let mut e = Error::new(format!("nothing was changed: {}", in_the_way.join("; ")));
-        if unreachable {
-            e = e.hint("--skip-unreachable leaves hosts out that cannot be reached");
-        }
-        if key {
-            e = e.hint("--trust-on-first-use pins keys that nobody has seen before");
-        }
-        if password {
-            e = e.hint("--ask-sudo-password asks for it once, for all hosts");
-        }
-        return Err(e);
-    }
-    let drifted: Vec<String> = plan
-        .hosts
-        .iter()
-        .filter(|(_, h)| h.status == Status::Changes)
-        .filter_map(|(n, h)| Some(format!("{n}: {}", h.drift.as_ref()?)))
-        .collect();
-    if !drifted.is_empty() && !how.accept_drift {
-        return Err(Error::new(format!("nothing was changed: {}", drifted.join("; ")))
-            .hint("somebody else has changed it; --accept-drift deploys over that"));
-    }
-    Ok(skipped)
-}
-
-/// Asks for the network's name; false when a clone is to be asked first.
-fn confirm(network: &str, how: &HowArgs, can_rehearse: bool) -> Result<bool> {
-    if how.yes {
-        return Ok(true);
-    }
-    if how.json || !std::io::stdin().is_terminal() {
-        return Err(Error::usage("nobody is there to confirm the deployment")
-            .hint("--yes deploys without a question"));
-    }
-    let offer = if can_rehearse {
-        ",\nor test to run the model's test and the health checks in a clone first"
-    } else {
-        ""
-    };
-    out::err(&format!("\ntype the network's name ({network}) to deploy{offer}: "));
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line).doing("reading the answer")?;
-    match line.trim() {
-        name if name == network => Ok(true),
-        "test" if can_rehearse => Ok(false),
-        _ => Err(Error::new("not confirmed; nothing was changed")),
-    }
-}
-
 type Interrupted = std::sync::Arc<std::sync::atomic::AtomicBool>;
 
 /// Every way in which a person or a system says "stop".
@@ -398,143 +341,4 @@ fn stops() -> Result<(mpsc::Receiver<()>, Interrupted)> {
         });
     }
     Ok((stops, interrupted))
-}
-
-/// Writes the generation, when hosts were changed and kept so.
-async fn record(
-    deploy: &Deploy,
-    records: &Records,
-    before: &BTreeMap<String, String>,
-    outcomes: &BTreeMap<String, step::Outcome>,
-    (model, infrastructure): (String, Option<String>),
-    remote: &BTreeMap<String, Vec<String>>,
-) -> Result<Option<u64>> {
-    let kept: Vec<&String> = outcomes
-        .iter()
-        .filter(|(_, o)| matches!(o, step::Outcome::Switched | step::Outcome::SwitchedWithFailedUnits))
-        .map(|(n, _)| n)
-        .collect();
-    if kept.is_empty() || deploy.options.goal == Goal::Test {
-        return Ok(None);
-    }
-    let all = records.all()?;
-    let last = all.last();
-    let mut systems = last.map(|g| g.systems.clone()).unwrap_or_default();
-    systems.extend(before.clone());
-    let mut generation = Generation {
-        number: deploy.options.number,
-        time: production::now(),
-        by: deploy.options.by.clone(),
-        model,
-        infrastructure,
-        deployment: deploy.deployment.clone(),
-        outcomes: outcomes.clone(),
-        systems,
-    };
-    if last.is_none() && deploy.options.number == 1 {
-        // What was found is a generation as well: the one to go back to from the first.
-        let mut found = Generation { number: 0, outcomes: BTreeMap::new(), ..generation.clone() };
-        for (node, system) in before {
-            if let Some(target) = found.deployment.nodes.get_mut(node) {
-                target.toplevel.clone_from(system);
-            }
-        }
-        found.deployment.nodes.retain(|n, _| before.contains_key(n));
-        records.write(&found)?;
-    }
-    for node in &kept {
-        if let Some(target) = deploy.deployment.nodes.get(*node) {
-            generation.systems.insert((*node).clone(), target.toplevel.clone());
-        }
-    }
-    records.write(&generation)?;
-    // What a host has built is in its own store alone.
-    let here: Vec<&String> = kept.into_iter().filter(|n| !remote.contains_key(*n)).collect();
-    if let Err(e) = deploy::keep(&deploy.store, records, generation.number, &deploy.deployment, here).await {
-        out::err(&format!("warning: garbage collection may take this generation from here: {e}\n"));
-    }
-    Ok(Some(generation.number))
-}
-
-fn line(value: &serde_json::Value) {
-    out::line(&value.to_string());
-}
-
-/// Tells a person, or a program, how it goes on.
-struct Teller {
-    json: bool,
-    failing: bool,
-    reboot: BTreeSet<String>,
-    copies: BTreeMap<String, (Instant, Instant, u64)>,
-}
-
-impl Teller {
-    fn new(json: bool) -> Self {
-        Self { json, failing: false, reboot: BTreeSet::new(), copies: BTreeMap::new() }
-    }
-
-    fn bytes(&self) -> u64 {
-        self.copies.values().map(|(_, _, bytes)| bytes).sum()
-    }
-
-    fn tell(&mut self, happening: &Happening) {
-        match happening {
-            Happening::Failing { .. } => self.failing = true,
-            Happening::Reboot { host } => {
-                self.reboot.insert(host.clone());
-            }
-            Happening::Copy { .. } | Happening::Phase { .. } | Happening::Said { .. } => {}
-        }
-        let text = self.copy(happening).or_else(|| text(happening));
-        if self.json {
-            if !matches!(happening, Happening::Copy { .. }) || text.is_some() {
-                out::line(&serde_json::to_string(happening).unwrap_or_default());
-            }
-        } else if let Some(text) = text {
-            out::line(&text);
-        }
-    }
-
-    /// Bytes and the time left, now and then.
-    fn copy(&mut self, happening: &Happening) -> Option<String> {
-        let Happening::Copy { host, done, total } = happening else { return None };
-        let now = Instant::now();
-        let (began, said, bytes) = self.copies.entry(host.clone()).or_insert((now, now, 0));
-        let ended = done == total && *total > 0;
-        if ended && *bytes == *done {
-            return None;
-        }
-        *bytes = *done;
-        if !ended && now.duration_since(*said) < Duration::from_secs(2) {
-            return None;
-        }
-        *said = now;
-        let taken = now.duration_since(*began).as_secs_f64();
-        let left = if *done > 0 { taken * (total - done) as f64 / *done as f64 } else { 0.0 };
-        let rest = if ended { String::new() } else { format!(", {left:.0} s left") };
-        Some(format!("{host}: {} of {}{rest}", megabytes(*done), megabytes(*total)))
-    }
-}
-
-fn text(happening: &Happening) -> Option<String> {
-    Some(match happening {
-        Happening::Phase { host, phase } => {
-            let words = match phase {
-                Phase::Copying => "copying",
-                Phase::Locked => "locked",
-                Phase::Activating => "activating",
-                Phase::Acked => "active, and reached over a fresh connection",
-                Phase::Healthy => "healthy",
-                Phase::Committing => "committing",
-                Phase::Reverting => "going back",
-                Phase::Recovering => "finding out how it stands",
-                _ => return None,
-            };
-            format!("{host}: {words}")
-        }
-        Happening::Said { host, line } => format!("{host} | {line}"),
-        Happening::Reboot { host } => format!("{host}: a reboot is due"),
-        Happening::Failing { why } => format!("FAILED, everything goes back: {why}"),
-        Happening::Copy { .. } => return None,
-    })
 }

@@ -1,7 +1,5 @@
 //! `diorama plan`: what a deployment would do, changing nothing.
 
-use std::collections::BTreeSet;
-
 use super::production::{self, BuildArgs, ModelArgs, ReachArgs, Sockets};
 use super::{Global, Outcome, common, eval, out};
 use crate::deploy::{self, print_plan, select};
@@ -34,24 +32,13 @@ pub struct Args {
 pub(super) async fn run(args: &Args, global: &Global) -> Outcome {
     let cancel = eval::cancelled_by_ctrl_c();
     let built = production::build(&args.model, &args.build, global, args.json, &cancel).await?;
-    let mut selected = select::select(&built.deployment, &args.reach.on)?;
-    // A plan changes nothing, and a build is a change of a host's store.
-    let (later, now): (_, BTreeSet<String>) =
-        selected.into_iter().partition(|node| built.remote.contains_key(node));
-    selected = now;
+    let selected = select::select(&built.deployment, &args.reach.on)?;
     let paths = common::paths(global)?;
     let settings = production::settings(&built.deployment.network.name, &args.reach, &paths)?;
     let _sockets = Sockets(settings.clone());
-    let survey = deploy::survey(&built.deployment, &selected, &settings, &built.store).await?;
+    // A plan changes nothing, and a build is a change of a host's store: it is foreseen, not made.
+    let survey = deploy::survey(&built.deployment, &selected, &built.remote, &settings, &built.store).await?;
     let plan = deploy::plan::plan(&built.deployment, &selected, &survey.found, &survey.closures);
-    let later: BTreeSet<String> = later;
-    if !later.is_empty() {
-        let names: Vec<&str> = later.iter().map(String::as_str).collect();
-        out::err(&format!(
-            "not planned: {} build their own systems; `diorama deploy` has them do so, then shows their plans and asks\n",
-            names.join(", ")
-        ));
-    }
     if args.json {
         out::json(&plan)?;
     } else {

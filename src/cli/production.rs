@@ -26,6 +26,11 @@ pub struct ModelArgs {
     /// infrastructure.nix beside the model when there is one.
     #[arg(short, long, value_name = "FILE")]
     pub infrastructure: Option<PathBuf>,
+    /// The distribution model, which machine of the infrastructure each node goes to, when machines have names of
+    /// their own. By default the configured one, else the file distribution.nix beside the model; neither with
+    /// --infrastructure.
+    #[arg(long, value_name = "FILE")]
+    pub distribution: Option<PathBuf>,
     /// The network's name, instead of the model's own.
     #[arg(long)]
     pub name: Option<String>,
@@ -88,6 +93,8 @@ pub struct Built {
     pub model: PathBuf,
     /// The infrastructure model, when there is one.
     pub infrastructure: Option<PathBuf>,
+    /// The distribution model, when there is one.
+    pub distribution: Option<PathBuf>,
     /// What hosts build themselves: the derivations by node.
     pub remote: BTreeMap<String, Vec<String>>,
     /// This machine's store.
@@ -137,7 +144,8 @@ pub async fn build(
         return Err(Error::new(format!("{} has no node to deploy", model.display())));
     }
     let infrastructure = infrastructure(args, &model)?.and_then(|file| std::fs::canonicalize(file).ok());
-    Ok(Built { deployment, model, infrastructure, remote, store })
+    let distribution = distribution(args, &model)?.and_then(|file| std::fs::canonicalize(file).ok());
+    Ok(Built { deployment, model, infrastructure, distribution, remote, store })
 }
 
 /// A deployment from a file, ours or deploy-rs', whose systems are in the store.
@@ -154,6 +162,7 @@ fn written(file: &Path, args: &ModelArgs, store: Store) -> Result<Built> {
         deployment: deployment.doing(file.display())?,
         model: std::path::absolute(file)?,
         infrastructure: None,
+        distribution: None,
         remote: BTreeMap::new(),
         store,
     })
@@ -167,10 +176,13 @@ fn deploy_rs(network: &str, text: &str) -> Result<Deployment> {
 
 /// What names its hosts itself takes no other word for it.
 fn no_infrastructure(args: &ModelArgs, why: &str) -> Result<()> {
-    match &args.infrastructure {
-        None => Ok(()),
-        Some(file) => Err(Error::usage(format!("--infrastructure {} means nothing: {why}", file.display()))),
+    for (option, file) in [("--infrastructure", &args.infrastructure), ("--distribution", &args.distribution)]
+    {
+        if let Some(file) = file {
+            return Err(Error::usage(format!("{option} {} means nothing: {why}", file.display())));
+        }
     }
+    Ok(())
 }
 
 /// What evaluates the model that the command line names, for production; the model's file with it. `image` is the
@@ -180,10 +192,11 @@ pub fn evaluator(args: &ModelArgs, global: &Global, image: Option<&str>) -> Resu
     let assets = assets::dir(&paths.cache)?;
     let model = models::find(args.model.as_deref(), &paths)?.path;
     let name = args.name.clone().unwrap_or_else(|| models::name_from_file(&model));
-    let infrastructure = match infrastructure(args, &model)? {
-        Some(file) => Some(std::fs::canonicalize(&file).doing(file.display())?),
-        None => None,
+    let real = |file: Option<PathBuf>| -> Result<Option<PathBuf>> {
+        file.map(|file| std::fs::canonicalize(&file).doing(file.display())).transpose()
     };
+    let infrastructure = real(infrastructure(args, &model)?)?;
+    let distribution = real(distribution(args, &model)?)?;
     let nixpkgs = match &args.nixpkgs {
         Some(path) if !path.starts_with('<') => {
             let path = std::fs::canonicalize(path).doing(format!("nixpkgs {path}"))?;
@@ -195,6 +208,7 @@ pub fn evaluator(args: &ModelArgs, global: &Global, image: Option<&str>) -> Resu
         name: Some(common::session_name(&name)?),
         nixpkgs,
         infrastructure,
+        distribution,
         image: image.map(str::to_owned),
         ..Options::new(paths, assets)
     };
@@ -220,6 +234,19 @@ pub fn infrastructure(args: &ModelArgs, model: &Path) -> Result<Option<PathBuf>>
         return Ok(Some(beside.join(configured)));
     }
     Ok(Some(beside.join("infrastructure.nix")).filter(|f| f.is_file()))
+}
+
+/// The distribution model: the one that is named, else the configured one, else the one beside the model. An
+/// infrastructure model that is named is another one than theirs, so what they say does not count for it.
+pub fn distribution(args: &ModelArgs, model: &Path) -> Result<Option<PathBuf>> {
+    if args.distribution.is_some() || args.infrastructure.is_some() {
+        return Ok(args.distribution.clone());
+    }
+    let beside = model.parent().unwrap_or(Path::new("."));
+    if let Some(configured) = Config::load(Some(beside))?.deploy.distribution {
+        return Ok(Some(beside.join(configured)));
+    }
+    Ok(Some(beside.join("distribution.nix")).filter(|f| f.is_file()))
 }
 
 /// Prepares the ways to a network's hosts.
@@ -320,4 +347,51 @@ pub fn who() -> String {
 /// Seconds since 1970.
 pub fn now() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is found for a model, by the files' names: infrastructure and distribution.
+    fn found(beside: &[&str], config: &str, named: (Option<&str>, Option<&str>)) -> [Option<String>; 2] {
+        let dir = tempfile::tempdir().unwrap();
+        for file in beside {
+            std::fs::write(dir.path().join(file), "{ }").unwrap();
+        }
+        std::fs::write(dir.path().join("diorama.toml"), config).unwrap();
+        let args = ModelArgs {
+            model: None,
+            infrastructure: named.0.map(PathBuf::from),
+            distribution: named.1.map(PathBuf::from),
+            name: None,
+            nixpkgs: None,
+        };
+        let model = dir.path().join("network.nix");
+        let name =
+            |file: Option<PathBuf>| file.map(|f| f.file_name().unwrap().to_string_lossy().into_owned());
+        [name(infrastructure(&args, &model).unwrap()), name(distribution(&args, &model).unwrap())]
+    }
+
+    #[test]
+    fn where_nodes_go_is_said_by_two_files_that_belong_together() {
+        let both = ["infrastructure.nix", "distribution.nix"];
+        let config = "[deploy]\ninfrastructure = \"i.nix\"\ndistribution = \"d.nix\"\n";
+        for (beside, config, named, want) in [
+            (&[][..], "", (None, None), [None, None]),
+            (&both[..], "", (None, None), [Some("infrastructure.nix"), Some("distribution.nix")]),
+            (&both[..1], "", (None, None), [Some("infrastructure.nix"), None]),
+            (&both[..], config, (None, None), [Some("i.nix"), Some("d.nix")]),
+            (&both[..], "", (Some("x.nix"), None), [Some("x.nix"), None]),
+            (&both[..], config, (Some("x.nix"), None), [Some("x.nix"), None]),
+            (&both[..], config, (Some("x.nix"), Some("y.nix")), [Some("x.nix"), Some("y.nix")]),
+            (&both[..], "", (None, Some("y.nix")), [Some("infrastructure.nix"), Some("y.nix")]),
+        ] {
+            assert_eq!(
+                found(beside, config, named),
+                want.map(|w| w.map(str::to_owned)),
+                "{config} {named:?}"
+            );
+        }
+    }
 }

@@ -66,12 +66,13 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
     }
     let store = Store::find(&paths.data);
     let model = format!("generation {number} ({})", generation.model);
-    let infrastructure = generation.infrastructure;
+    let (infrastructure, distribution) = (generation.infrastructure, generation.distribution);
     deploy::ship(
         Wanted {
             deployment,
             model,
             infrastructure,
+            distribution,
             rehearsal: None,
             remote: BTreeMap::new(),
             max_build: 1,

@@ -50,6 +50,10 @@ pub struct Args {
     /// last deployment.
     #[arg(short, long, value_name = "FILE")]
     infrastructure: Option<PathBuf>,
+    /// The distribution model, which machine of the infrastructure each node goes to; by default found as the
+    /// infrastructure model is, and with it.
+    #[arg(long, value_name = "FILE")]
+    distribution: Option<PathBuf>,
     /// The network's name, instead of the model's own.
     #[arg(long)]
     name: Option<String>,
@@ -95,6 +99,7 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
     let model_args = ModelArgs {
         model: args.model.clone().or_else(|| Some(PathBuf::from(&view.model))),
         infrastructure: args.infrastructure.clone(),
+        distribution: args.distribution.clone(),
         name: args.name.clone(),
         nixpkgs: args.nixpkgs.clone(),
     };
@@ -173,9 +178,10 @@ async fn evaluate(mut args: ModelArgs, global: &Global, quiet: bool) -> Result<(
         return Err(Error::usage(format!("{} is a manifest, which knows no hosts", model.display()))
             .hint("name the model that the clones are of with --model"));
     }
-    if args.infrastructure.is_none() {
-        args.infrastructure =
-            production::infrastructure(&args, &model)?.or(last_infrastructure(&args, global)?);
+    if args.infrastructure.is_none() && production::infrastructure(&args, &model)?.is_none() {
+        let (infrastructure, distribution) = last_places(&args, global)?;
+        args.distribution = production::distribution(&args, &model)?.or(distribution);
+        args.infrastructure = infrastructure;
     }
     let (evaluator, model) = production::evaluator(&args, global, None)?;
     let production = evaluator.production(&model, &mut |p| eval::say(&p, quiet), &cancel).await?;
@@ -188,14 +194,15 @@ async fn evaluate(mut args: ModelArgs, global: &Global, quiet: bool) -> Result<(
     }
 }
 
-/// The infrastructure model of the last deployment of a network of this name.
-fn last_infrastructure(args: &ModelArgs, global: &Global) -> Result<Option<PathBuf>> {
+/// The infrastructure and the distribution model of the last deployment of a network of this name.
+fn last_places(args: &ModelArgs, global: &Global) -> Result<(Option<PathBuf>, Option<PathBuf>)> {
     let paths = common::paths(global)?;
-    let Some(model) = &args.model else { return Ok(None) };
+    let Some(model) = &args.model else { return Ok((None, None)) };
     let name = args.name.clone().unwrap_or_else(|| super::models::name_from_file(model));
     let (_, records) = production::recorded(Some(&name), &paths)?;
     let last = records.all()?.pop();
-    Ok(last.and_then(|g| g.infrastructure).map(PathBuf::from).filter(|f| f.is_file()))
+    let file = |path: Option<String>| path.map(PathBuf::from).filter(|f| f.is_file());
+    Ok(last.map_or((None, None), |g| (file(g.infrastructure), file(g.distribution))))
 }
 
 fn print(answer: &Answer) -> String {

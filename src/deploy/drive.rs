@@ -14,10 +14,11 @@ use tokio_util::sync::CancellationToken;
 use super::agent::{Agent, Heard};
 use super::health;
 use super::local::{self, LocalClosure};
-use super::model::{Deployment, levels};
+use super::model::{Deployment, Target, levels};
 use super::plan::{Plan, Status};
 use super::probe::{self, Found, Probe, in_time};
 use super::record::HostRecord;
+use super::remote;
 use super::ssh::{Link, Settings};
 use super::step::{Effect, Goal, Outcome, Phase, Setup, State, Strategy};
 use crate::error::{Error, Result, ResultExt};
@@ -98,13 +99,15 @@ pub struct Survey {
     links: BTreeMap<String, Arc<Link>>,
 }
 
-/// Asks all hosts at once how they are.
+/// Asks all hosts at once how they are. `recipes` are the derivations of systems that their hosts are to build, and
+/// have not built yet.
 ///
 /// # Errors
 /// When a task of the program fails.
 pub async fn survey(
     deployment: &Deployment,
     selected: &BTreeSet<String>,
+    recipes: &BTreeMap<String, Vec<String>>,
     settings: &Arc<Settings>,
     store: &Store,
 ) -> Result<Survey> {
@@ -121,11 +124,11 @@ pub async fn survey(
         known.insert(&target.toplevel, closure.clone());
         let (node, target, settings) = (node.clone(), target.clone(), Arc::clone(settings));
         let (network, limit) = (deployment.network.name.clone(), Arc::clone(&limit));
-        let store = store.clone();
+        let (store, recipe) = (store.clone(), recipes.get(&node).cloned());
         asked.spawn(async move {
             let _permit = limit.acquire().await;
             match Link::open(&target, &settings).await {
-                Ok(link) => match in_time(ask(&link, &store, &network, &target, closure)).await {
+                Ok(link) => match in_time(ask(&link, &store, &network, (&target, recipe), closure)).await {
                     Ok((probe, closure)) => (node, Found::Host(Box::new(probe)), Some(link), closure),
                     Err(e) => (node, Found::Odd(e.to_string()), Some(link), LocalClosure::default()),
                 },
@@ -179,15 +182,21 @@ async fn ask(
     link: &Link,
     store: &Store,
     network: &str,
-    target: &super::model::Target,
+    (target, recipe): (&Target, Option<Vec<String>>),
     closure: Option<LocalClosure>,
 ) -> Result<(Probe, LocalClosure)> {
     let mut probe = probe::ask(link, network).await?;
     if !probe.lacks.is_empty() || !probe::fits(&probe.machine, target) {
         return Ok((probe, closure.unwrap_or_default()));
     }
+    // What it has built before it need not build.
+    let recipe = match recipe {
+        Some(recipe) if !probe::invalid(link, &[&target.toplevel]).await?.is_empty() => Some(recipe),
+        _ => None,
+    };
     let closure = match closure {
         Some(closure) => closure,
+        None if recipe.is_some() => LocalClosure::default(),
         None => LocalClosure {
             paths: probe::closure(link, &target.toplevel)
                 .await
@@ -200,6 +209,7 @@ async fn ask(
                 .into_iter()
                 .map(|path| (path, 0))
                 .collect(),
+            inhibitors: probe::inhibitors(link, &target.toplevel).await?,
             ..LocalClosure::default()
         },
     };
@@ -212,11 +222,15 @@ async fn ask(
         };
     }
     let present = probe.closure.iter().flatten().cloned().collect();
-    let missing = probe::missing(link, &target.toplevel, &closure.paths, &present).await?;
-    if missing.is_empty() && probe.current.as_ref() != Some(&target.toplevel) {
-        probe.dry_activate = Some(probe::dry_activate(link, &target.toplevel).await?);
+    if let Some(recipe) = recipe {
+        probe.builds = Some(remote::foresee(link, store, &recipe, &present).await?);
+    } else {
+        let missing = probe::missing(link, &target.toplevel, &closure.paths, &present).await?;
+        if missing.is_empty() && probe.current.as_ref() != Some(&target.toplevel) {
+            probe.dry_activate = Some(probe::dry_activate(link, &target.toplevel).await?);
+        }
+        probe.missing = Some(missing);
     }
-    probe.missing = Some(missing);
     for check in &target.health_checks {
         if let Err(why) = health::now(link, check).await {
             probe.unhealthy.push(why);

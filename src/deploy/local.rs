@@ -8,6 +8,7 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
+use super::inhibitors::{self, Inhibitors};
 use crate::error::{Error, Result, ResultExt};
 use crate::nix::Store;
 
@@ -23,6 +24,8 @@ pub struct LocalClosure {
     pub units: BTreeMap<String, String>,
     /// What decides whether a reboot is due: `kernel`, `initrd`, `kernel-params`.
     pub boot: BTreeMap<String, String>,
+    /// What keeps a running system from being switched to it.
+    pub inhibitors: Inhibitors,
 }
 
 /// Runs nix-store and gives its answer.
@@ -62,7 +65,13 @@ pub async fn closure_of(store: &Store, toplevel: &str) -> Result<LocalClosure> {
     }
     let paths = paths.into_iter().map(str::to_owned).zip(sizes).collect();
     let top = Path::new(toplevel);
-    Ok(LocalClosure { paths, units: units(&top.join("etc/systemd/system")), boot: boot(top) })
+    let inhibitors = std::fs::read_to_string(top.join(inhibitors::FILE)).unwrap_or_default();
+    Ok(LocalClosure {
+        paths,
+        units: units(&top.join("etc/systemd/system")),
+        boot: boot(top),
+        inhibitors: inhibitors::parse(&inhibitors),
+    })
 }
 
 /// Everything a path of this machine's store needs, each after all that it refers to.

@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use super::closure::{Change, closure_diff};
 use super::copy::RESERVE;
+use super::inhibitors::differing;
 use super::local::LocalClosure;
 use super::model::{Deployment, Target};
 use super::probe::{Found, Probe, fits};
+use super::recipe::Builds;
 use super::ssh::ConnectError;
 
 /// The plan for a network.
@@ -35,16 +37,22 @@ pub struct HostPlan {
     pub current: Option<String>,
     /// What it shall run.
     pub wanted: String,
-    /// Store paths to copy.
+    /// Store paths to copy; of a system that the host builds, its recipes and sources.
     pub missing_paths: usize,
     /// Their bytes.
     pub missing_bytes: u64,
     /// Free bytes for its store.
     pub free_bytes: u64,
-    /// What differs between the closures; none when the old one is not known.
+    /// What the host would build itself; packages, units and the reboot are then known when it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub builds: Option<Builds>,
+    /// What differs between the closures; none when one of them is not known.
     pub packages: Option<Vec<Change>>,
     /// What happens to units.
     pub units: Units,
+    /// What NixOS does not exchange while the host runs: the goals `switch` and `test` cannot be had, `boot` can.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inhibitors: Vec<String>,
     /// Why a reboot is due afterwards.
     pub reboot: Option<String>,
     /// How the host is not what was last deployed.
@@ -71,6 +79,15 @@ pub enum Status {
     Unchanged,
     /// It will be changed.
     Changes,
+}
+
+impl Plan {
+    /// The hosts that cannot be switched while they run, and why.
+    pub fn inhibited(&self) -> Vec<String> {
+        let hosts =
+            self.hosts.iter().filter(|(_, h)| h.status == Status::Changes && !h.inhibitors.is_empty());
+        hosts.map(|(node, h)| format!("{node}: {}", h.inhibitors.join(", "))).collect()
+    }
 }
 
 impl Status {
@@ -132,8 +149,10 @@ fn host(target: &Target, found: &Found, closure: Option<&LocalClosure>) -> HostP
         missing_paths: 0,
         missing_bytes: 0,
         free_bytes: 0,
+        builds: None,
         packages: None,
         units: Units::default(),
+        inhibitors: Vec::new(),
         reboot: None,
         drift: None,
         notes: Vec::new(),
@@ -161,11 +180,18 @@ fn host(target: &Target, found: &Found, closure: Option<&LocalClosure>) -> HostP
         out.missing_paths = missing.len();
         out.missing_bytes = closure.paths.iter().filter(|(p, _)| missing.contains(p)).map(|(_, s)| s).sum();
     }
+    if let Some(builds) = probe.builds {
+        out.builds = Some(builds);
+        (out.missing_paths, out.missing_bytes) = (builds.recipes, builds.recipe_bytes);
+    }
+    // A system that is not built yet is known when this machine has built it once.
+    let closure = closure.filter(|c| !c.paths.is_empty());
     if let (Some(old), Some(closure)) = (&probe.closure, closure) {
         let new = closure.paths.iter().map(|(p, _)| p.as_str());
         out.packages = Some(closure_diff(old.iter().map(String::as_str), new));
     }
     out.units = units(probe, closure);
+    out.inhibitors = closure.map_or_else(Vec::new, |c| differing(&probe.inhibitors, &c.inhibitors));
     out.reboot = closure.and_then(|c| reboot(&probe.running, &c.boot));
     if !probe.failed.is_empty() {
         out.notes.push(format!("failed units already: {}", probe.failed.join(", ")));
@@ -342,6 +368,7 @@ mod tests {
             .map(|(u, p)| (u.to_owned(), p.to_owned()))
             .into();
         p.running = [("kernel".to_owned(), "k1".to_owned())].into();
+        p.inhibitors = [("dbus-implementation".to_owned(), "dbus".to_owned())].into();
         p.record = Some(HostRecord {
             number: 3,
             time: 0,
@@ -355,6 +382,7 @@ mod tests {
                 .map(|(u, p)| (u.to_owned(), p.to_owned()))
                 .into(),
             boot: [("kernel", "k2"), ("initrd", "i")].map(|(a, b)| (a.to_owned(), b.to_owned())).into(),
+            inhibitors: [("dbus-implementation".to_owned(), "broker".to_owned())].into(),
         };
         let got = status_of(Found::Host(Box::new(p.clone())), Some(closure.clone()));
         assert_eq!((got.missing_paths, got.missing_bytes), (1, 20));
@@ -364,6 +392,7 @@ mod tests {
         let one = |u: &str| vec![u.to_owned()];
         assert_eq!(units, (one("c.service"), one("d.service"), one("b.service"), false));
         assert_eq!(got.reboot.as_deref(), Some("another kernel"));
+        assert_eq!(got.inhibitors, ["dbus-implementation: dbus ▸ broker"]);
         assert!(got.drift.unwrap().contains("generation 3"));
         p.dry_activate = Some(
             "would stop the following units: x.service\nwould restart the following units: y.service, z.service\nother".into(),
@@ -371,5 +400,26 @@ mod tests {
         let got = status_of(Found::Host(Box::new(p)), Some(closure)).units;
         assert!(got.exact);
         assert_eq!((got.stop, got.restart), (one("x.service"), vec!["y.service".into(), "z.service".into()]));
+    }
+
+    #[test]
+    fn a_system_that_its_host_builds() {
+        let mut p = probe();
+        p.closure = Some(vec![path("a-1")]);
+        let builds = Builds { derivations: 2, downloads: 1, recipes: 3, recipe_bytes: 40 };
+        p.builds = Some(builds);
+        let here = LocalClosure { paths: vec![(path("a-2"), 10)], ..LocalClosure::default() };
+        for (closure, known) in [(LocalClosure::default(), false), (here, true)] {
+            let got = status_of(Found::Host(Box::new(p.clone())), Some(closure));
+            assert_eq!(
+                (&got.status, got.builds, got.packages.is_some()),
+                (&Status::Changes, Some(builds), known)
+            );
+            // Not the system travels, but what it is made from.
+            assert_eq!((got.missing_paths, got.missing_bytes), (3, 40));
+        }
+        p.builds = Some(Builds { recipe_bytes: 1 << 41, ..builds });
+        let got = status_of(Found::Host(Box::new(p)), None);
+        assert!(matches!(got.status, Status::NotReady(_)));
     }
 }

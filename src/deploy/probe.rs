@@ -5,7 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::inhibitors::{self, Inhibitors};
 use super::model::{Target, is_store_path};
+use super::recipe::Builds;
 use super::record::HostRecord;
 use super::ssh::{ConnectError, Link};
 use crate::error::{Error, Result, printable};
@@ -45,10 +47,14 @@ pub struct Probe {
     pub units: BTreeMap<String, String>,
     /// What it was booted with: `kernel`, `initrd`, `kernel-params`.
     pub running: BTreeMap<String, String>,
+    /// What keeps its running system from being switched.
+    pub inhibitors: Inhibitors,
     /// The closure's paths that its store does not have; none when it was not asked.
     pub missing: Option<BTreeSet<String>>,
     /// What the running system needs; none when it was not asked.
     pub closure: Option<Vec<String>>,
+    /// What it would build of the new system; none when that is not its business, or is there already.
+    pub builds: Option<Builds>,
     /// What `dry-activate` said; none when the new system is not there yet.
     pub dry_activate: Option<String>,
     /// Health checks that fail already.
@@ -101,6 +107,7 @@ fn parse(text: &str) -> Result<Probe> {
             "lacks" => p.lacks.push(printable(value)),
             "locked" => p.locked = Some(printable(value)),
             "failed" => p.failed.push(printable(value)),
+            "inhibitors" => p.inhibitors = inhibitors::parse(value),
             "record" => p.record = serde_json::from_str(value).ok(),
             "unit" | "running" => {
                 let Some((name, real)) = value.split_once(' ') else { continue };
@@ -175,6 +182,12 @@ exec nix-store --query --requisites \"$1\"";
     Ok(answer.text().lines().filter(|l| is_store_path(l)).map(str::to_owned).collect())
 }
 
+/// What keeps a running system from being switched to one that is there already.
+pub(super) async fn inhibitors(link: &Link, system: &str) -> Result<Inhibitors> {
+    let script = "cat \"$1/switch-inhibitors\" 2>/dev/null || true";
+    Ok(inhibitors::parse(&link.run(script, &[system], &[]).await?.text()))
+}
+
 /// What activating a system that is there already would do.
 pub(super) async fn dry_activate(link: &Link, system: &str) -> Result<String> {
     let script = "exec \"$1/bin/switch-to-configuration\" dry-activate 2>&1 </dev/null";
@@ -201,6 +214,24 @@ mod tests {
         assert_eq!(p.units["web.service"], format!("{}/web.service", path("sys")));
         assert!(p.running.is_empty() && p.record.is_none());
         assert!(parse("machine Linux x86_64\n").is_err());
+    }
+
+    /// The script itself, on this machine with a running system of the test's own.
+    #[test]
+    fn the_script_tells_what_keeps_a_system_from_being_switched() {
+        let system = tempfile::tempdir().unwrap();
+        let script = SCRIPT.replace("/run/current-system", &system.path().display().to_string());
+        let said = || {
+            let out =
+                std::process::Command::new("sh").args(["-c", &script, "probe", "shop"]).output().unwrap();
+            parse(&String::from_utf8_lossy(&out.stdout)).unwrap().inhibitors
+        };
+        assert!(said().is_empty());
+        let file = system.path().join(inhibitors::FILE);
+        std::fs::write(file, "{\n  \"dbus-implementation\": \"dbus\",\n  \"odd\": \"a\\\\b %s\"\n}\n")
+            .unwrap();
+        let want = [("dbus-implementation", "dbus"), ("odd", "a\\b %s")];
+        assert_eq!(said(), want.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
     }
 
     #[test]

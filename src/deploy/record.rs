@@ -33,6 +33,9 @@ pub struct Generation {
     /// Where the infrastructure model was, when there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub infrastructure: Option<String>,
+    /// Where the distribution model was, when there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distribution: Option<String>,
     /// What was wanted.
     pub deployment: Deployment,
     /// What came of it, by host.
@@ -177,6 +180,7 @@ mod tests {
             by: "a@b".into(),
             model: "/m.nix".into(),
             infrastructure: None,
+            distribution: None,
             deployment: network(&[("web", &[])]),
             outcomes: [("web".to_owned(), Outcome::Switched)].into(),
             systems: BTreeMap::new(),

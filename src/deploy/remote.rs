@@ -6,7 +6,7 @@
 //!
 //! Invariant: nothing is activated here; a host that cannot build says so before anything is sent to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::model::{Deployment, Target};
 use super::probe;
+use super::recipe::{self, Builds, Recipe};
 use super::ssh::{Link, Settings};
 use super::{copy, local};
 use crate::error::{Error, Result, ResultExt, printable};
@@ -97,6 +98,58 @@ pub async fn build(
         .hint("without --build-on-target (deployment.buildOnTarget) it is built here"))
 }
 
+/// What a host would do to build these derivations. `present` are paths that it has in any case.
+///
+/// # Errors
+/// When it cannot build, and why.
+pub(super) async fn foresee(
+    link: &Link,
+    store: &Store,
+    derivations: &[String],
+    present: &BTreeSet<String>,
+) -> Result<Builds> {
+    can(link).await.doing("it cannot build its own system")?;
+    let order = recipes(store, derivations).await?;
+    let known: BTreeMap<String, Recipe> = order
+        .iter()
+        .filter(|(path, _)| path.ends_with(".drv"))
+        .filter_map(|(path, _)| Some((path.clone(), Recipe::parse(&std::fs::read_to_string(path).ok()?)?)))
+        .collect();
+    let mut asked: BTreeSet<&str> = order.iter().map(|(path, _)| path.as_str()).collect();
+    asked.extend(
+        known.values().flat_map(|r| r.outputs.values()).map(String::as_str).filter(|p| !p.is_empty()),
+    );
+    asked.retain(|path| !present.contains(*path));
+    let asked: Vec<&str> = asked.into_iter().collect();
+    let lacks = probe::invalid(link, &asked).await?;
+    let travel = || order.iter().filter(|(path, _)| lacks.contains(path));
+    Ok(Builds {
+        recipes: travel().count(),
+        recipe_bytes: travel().map(|(_, size)| size).sum(),
+        ..recipe::needed(derivations, &known, |path| !path.is_empty() && !lacks.contains(path))
+    })
+}
+
+/// Recipes and sources, with their sizes, each after all that it refers to.
+async fn recipes(store: &Store, derivations: &[String]) -> Result<Vec<(String, u64)>> {
+    let mut seen = BTreeSet::new();
+    let mut order = Vec::new();
+    for derivation in derivations {
+        let paths = local::closure_of(store, derivation).await?.paths;
+        order.extend(paths.into_iter().filter(|(path, _)| seen.insert(path.clone())));
+    }
+    Ok(order)
+}
+
+/// Whether a host can build at all; gives what machine it is.
+async fn can(link: &Link) -> Result<String> {
+    let can = link.run(CAN, &[], &[]).await?;
+    if !can.ok() {
+        return Err(Error::new(can.err.lines().next_back().unwrap_or("the connection was lost").to_owned()));
+    }
+    Ok(can.text())
+}
+
 async fn one(
     target: &Target,
     settings: &Arc<Settings>,
@@ -106,24 +159,12 @@ async fn one(
     each: &(impl Fn(String) + Sync),
 ) -> Result<()> {
     let link = Link::open(target, settings).await.map_err(|e| Error::new(e.to_string()))?;
-    let can = link.run(CAN, &[], &[]).await?;
-    if !can.ok() {
-        return Err(Error::new(can.err.lines().next_back().unwrap_or("the connection was lost").to_owned()));
-    }
-    let machine = can.text();
+    let machine = can(&link).await?;
     if !machine.lines().any(|line| probe::fits(line, target)) {
         let machine = printable(machine.trim());
         return Err(Error::new(format!("it is {machine}, and the system is for {}", target.system)));
     }
-    let mut paths: BTreeMap<String, u64> = BTreeMap::new();
-    let mut order = Vec::new();
-    for derivation in derivations {
-        for (path, size) in local::closure_of(store, derivation).await?.paths {
-            if paths.insert(path.clone(), size).is_none() {
-                order.push((path, size));
-            }
-        }
-    }
+    let order = recipes(store, derivations).await?;
     // What the last build held is not needed any more once this one holds it.
     copy::unroot(&link, token).await?;
     copy::root(&link, token, &order).await?;

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use super::closure::Change;
 use super::plan::{HostPlan, Plan, Status, Units, megabytes};
+use super::recipe::Builds;
 
 /// Lines of one kind that are shown before the rest is only counted.
 const SHOWN: usize = 12;
@@ -45,6 +46,7 @@ fn headline(host: &HostPlan) -> String {
         Status::NotReady(why) => format!("not ready: {why}"),
         Status::Locked(why) => format!("locked: {why}"),
         Status::Unchanged => "unchanged".into(),
+        Status::Changes if host.builds.is_some() => format!("changes; {}", builds(host)),
         Status::Changes if host.missing_paths == 0 => "changes; everything is there already".into(),
         Status::Changes => {
             format!("changes; {} paths, {} to copy", host.missing_paths, megabytes(host.missing_bytes))
@@ -52,15 +54,42 @@ fn headline(host: &HostPlan) -> String {
     }
 }
 
+/// What a host does that builds its own system.
+fn builds(host: &HostPlan) -> String {
+    let Builds { derivations, downloads, recipes, recipe_bytes } = host.builds.unwrap_or_default();
+    format!(
+        "it builds its own system: {}, {}; {} of recipes and sources, {} to copy",
+        counted(derivations, "derivation"),
+        counted(downloads, "download"),
+        counted(recipes, "path"),
+        megabytes(recipe_bytes)
+    )
+}
+
+fn counted(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
 fn body(out: &mut String, host: &HostPlan) {
     let name = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
     if let Some(current) = &host.current {
         let _ = writeln!(out, "    system: {} ▸ {}", name(current), name(&host.wanted));
     }
-    if let Some(changes) = &host.packages {
-        out.push_str(&print_diff(changes, "    "));
+    match &host.packages {
+        Some(changes) => out.push_str(&print_diff(changes, "    ")),
+        None if host.builds.is_some() => {
+            out.push_str("    packages, units and whether a reboot is due are known when it is built\n");
+        }
+        None => {}
     }
     units(out, &host.units);
+    if !host.inhibitors.is_empty() {
+        let _ = writeln!(
+            out,
+            "    no switch while it runs, but --goal boot --reboot: {}",
+            host.inhibitors.join(", ")
+        );
+    }
     if let Some(why) = &host.reboot {
         let _ = writeln!(out, "    a reboot is due: {why}");
     }
@@ -171,6 +200,7 @@ mod tests {
             missing_paths,
             missing_bytes: 2_500_000,
             free_bytes: 0,
+            builds: None,
             packages: Some(vec![
                 Change::Added { name: "htop".into(), version: "3.2".into() },
                 Change::Rebuilt { name: "etc".into() },
@@ -180,6 +210,7 @@ mod tests {
                 Change::Rebuilt { name: "etc-hosts".into() },
             ]),
             units: Units { restart: vec!["httpd.service".into()], ..Units::default() },
+            inhibitors: vec!["dbus: dbus ▸ broker".into()],
             reboot: Some("another kernel".into()),
             drift: None,
             notes: vec![],
@@ -193,6 +224,17 @@ mod tests {
                     HostPlan { address: None, ..host(Status::Unreachable("no route".into()), 0) },
                 ),
                 ("web".to_owned(), host(Status::Changes, 3)),
+                (
+                    "yet".to_owned(),
+                    HostPlan {
+                        builds: Some(Builds { derivations: 2, downloads: 1, recipes: 3, recipe_bytes: 4000 }),
+                        packages: None,
+                        units: Units::default(),
+                        inhibitors: vec![],
+                        reboot: None,
+                        ..host(Status::Changes, 3)
+                    },
+                ),
             ]
             .into(),
         };
@@ -201,7 +243,10 @@ mod tests {
             "plan for shop\n\n= db (10.0.0.1): unchanged\n\n✕ off: unreachable: no route\n\n\
              ~ web (10.0.0.1): changes; 3 paths, 2.5 MB to copy\n    system: x-old ▸ y-new\n    + htop 3.2\n    \
              rebuilt: shop\n    files that come: hello.service\n    files that change: hosts\n    units that restart (as far as their files tell): httpd.service\n    \
-             a reboot is due: another kernel\n"
+             no switch while it runs, but --goal boot --reboot: dbus: dbus ▸ broker\n    \
+             a reboot is due: another kernel\n\n~ yet (10.0.0.1): changes; it builds its own system: 2 derivations, 1 download; \
+             3 paths of recipes and sources, 4.0 kB to copy\n    system: x-old ▸ y-new\n    \
+             packages, units and whether a reboot is due are known when it is built\n"
         );
     }
 }

@@ -62,6 +62,8 @@ pub struct Options {
     pub update: bool,
     /// The infrastructure model, for [`Evaluator::production`].
     pub infrastructure: Option<PathBuf>,
+    /// The distribution model, which machine of the infrastructure each node goes to.
+    pub distribution: Option<PathBuf>,
     /// Instrument the packages that the model marks for coverage.
     pub coverage: bool,
     /// The node whose bootable disk is wanted, for [`Evaluator::production`].
@@ -81,6 +83,7 @@ impl Options {
             show_trace: false,
             update: false,
             infrastructure: None,
+            distribution: None,
             coverage: false,
             image: None,
             max_build: realise::JOBS,
@@ -314,6 +317,9 @@ impl Evaluator {
             arg("--arg", "clone", "false".as_ref());
             if let Some(file) = &self.options.infrastructure {
                 arg("--arg", "infrastructure", file.as_os_str());
+            }
+            if let Some(file) = &self.options.distribution {
+                arg("--arg", "distribution", file.as_os_str());
             }
             if let Some(node) = self.options.image.as_deref().filter(|n| model::is_name(n)) {
                 arg("--arg", "image", format!("[ \"{node}\" ]").as_ref());

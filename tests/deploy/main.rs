@@ -56,6 +56,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("best effort", ways::best_effort),
     ("boot and reboot of one host", ways::boot_and_reboot),
     ("test and dry-activate", ways::test_and_dry),
+    ("a host builds its own system", ways::built_by_its_host),
     ("other users and another host's help", ways::other_ways),
     ("flakes", flakes::both),
     ("no way to a host", cuts::before_anything),

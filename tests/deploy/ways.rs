@@ -1,8 +1,9 @@
 //! The ways in which a deployment can be done: goals, strategies, some hosts only, a start anew.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::Systems;
+use crate::run::Run;
 use crate::world::{HOSTS, Host, PASSWORD, VICTIM, World};
 
 /// Each host is healthy before the next is begun.
@@ -92,4 +93,46 @@ pub fn other_ways(w: &World, s: &mut Systems) {
     assert!(!format!("{end:?}").contains(PASSWORD), "{end:?}");
     // The usual way back: the last generation is also how rollbacks reach the hosts.
     w.begin(&s.old.1, &[]).end(0);
+}
+
+/// A host that builds its own system: the plan foresees that and changes nothing; what is built is planned as ever.
+pub fn built_by_its_host(w: &World, s: &mut Systems) {
+    // A world that was kept has built those of earlier runs.
+    let name = format!("built-{}", std::process::id());
+    let (model, infra) = (w.model(&name, false), w.infrastructure());
+    let args =
+        |verb| vec![verb, &*model, "-i", &infra, "--name", "shop", "--on", VICTIM, "--build-on-target"];
+    let plan = || -> Value {
+        let out = w.command(&[&args("plan")[..], &["--json"]].concat()).output().unwrap();
+        let plan: Value = serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{e}: {out:?}"));
+        plan["hosts"][VICTIM].clone()
+    };
+    let said = w.expect(0, &args("plan"));
+    assert!(said.contains("storage (127.0.0.1): changes; it builds its own system"), "{said}");
+    let before = w.hosts();
+    let first = plan();
+    assert_eq!(before, w.hosts(), "a plan changes nothing");
+    assert_eq!((&first["status"]["is"], &first["packages"]), (&json!("changes"), &Value::Null), "{first}");
+    let count = |what: &str| first["builds"][what].as_u64().unwrap();
+    assert!(count("derivations") > 0 && count("recipes") > 0 && count("recipeBytes") > 0, "{first}");
+    let wanted = first["wanted"].as_str().unwrap();
+    assert!(!std::path::Path::new(wanted).exists(), "it is not built here");
+    let there = format!("nix-store --check-validity {wanted} 2>/dev/null && echo built || echo not");
+    assert_eq!(w.on(VICTIM, &there), "not");
+
+    // It runs the old system; the new one is built, and not switched to.
+    let said = w.run(&[&args("deploy")[..], &["--goal", "dry-activate"]].concat());
+    assert_eq!(w.on(VICTIM, &there), "built", "{said:?}");
+    let second = plan();
+    assert_eq!((&second["status"]["is"], &second["builds"]), (&json!("changes"), &Value::Null), "{second}");
+    assert_eq!((&second["missingPaths"], &second["units"]["exact"]), (&json!(0), &json!(true)), "{second}");
+    assert!(second["packages"].is_array(), "{second}");
+
+    Run::start(w.command(&[&args("deploy")[..], &["--yes", "--json", "--patience", "10"]].concat())).end(0);
+    w.settled(VICTIM, &name);
+    let third = plan();
+    assert_eq!((&third["status"]["is"], &third["builds"]), (&json!("unchanged"), &Value::Null), "{third}");
+    w.begin(&s.old.1, &["--on", VICTIM]).end(0);
+    // What it has built is held until the next time.
+    w.on(VICTIM, "rm -rf /nix/var/nix/gcroots/diorama/build-shop");
 }

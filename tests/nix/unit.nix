@@ -11,9 +11,9 @@ let
   };
   network = model: networks.evalNetwork { inherit model; system = debianSystem; };
   # The network in production, on a guest system.
-  productionNetwork = system: { model, infrastructure ? null }:
+  productionNetwork = system: { model, infrastructure ? null, distribution ? null }:
     let
-      places = names: (import ../../assets/nix/lib/infrastructure.nix lib).read { inherit infrastructure names; };
+      places = names: (import ../../assets/nix/lib/infrastructure.nix lib).read { inherit infrastructure distribution names; };
       network = networks.evalNetwork { inherit model; system = system false; modulesFor = names: node: (places names).${node}.modules; };
     in
     { inherit network; infrastructure = places network.names; };

@@ -34,6 +34,8 @@ let
     hostname = "hostName"; targetHost = "hostName"; sshUser = "targetUser"; sshOpts = "sshOptions"; user = "targetUser";
     port = "targetPort"; privilegeEscalationCommand = "sudo"; modules = "imports"; dependsOn = "after"; address = "addresses";
   };
+  # What Disnix says about a machine beside that: how services are put into it, which here is the nodes' own business.
+  disnix = [ "containers" "numOfCores" "clientInterface" ];
   strings = v: isList v && all isString v;
   isModule = v: isAttrs v || isFunction v || isPath v || isString v && lib.hasPrefix "/" v;
 
@@ -54,7 +56,7 @@ let
     else if !isAttrs value then throw "${place}: the entry `${node}' must be a set such as { hostName = \"${node}.example.org\"; }, not ${showValue 1 value}"
     else
       let
-        flat = removeAttrs value [ "properties" ] // value.properties or { };
+        flat = removeAttrs value ([ "properties" ] ++ disnix) // value.properties or { };
         named = builtins.listToAttrs (map (n: { name = aliases.${n} or n; value = if n == "address" then [ flat.${n} ] else flat.${n}; }) (attrNames flat));
         unknown = filter (n: !(fields ? ${n})) (attrNames named);
         wrong = filter (n: !(fields.${n}.ok named.${n})) (attrNames named);
@@ -100,8 +102,9 @@ in
 {
   inherit called checks;
 
-  # Of a file, a set or null: the entries by node, each { fields; modules; }.
-  read = { infrastructure, names }:
+  # Of a file, a set or null: the entries by node, each { fields; modules; }. With a distribution model the entries are machines
+  # with names of their own, of which every node has one.
+  read = { infrastructure, distribution ? null, names }:
     let
       file = called infrastructure;
       given = listed file (if isFile infrastructure then import (/. + toString infrastructure) else infrastructure);
@@ -109,9 +112,13 @@ in
       entries = removeAttrs given meta;
       strangers = filter (n: !(elem n names)) (attrNames entries);
       without = filter (n: !(entries ? ${n})) names;
+      machines =
+        if distribution == null then lib.genAttrs names (node: node)
+        else (import ./distribution.nix lib).read { inherit distribution names; machines = entries; infrastructure = file; };
       one = node:
         let
-          own = entry (placeOf file entries node) node entries.${node};
+          machine = machines.${node};
+          own = entry (placeOf file entries machine) machine entries.${machine};
           both = defaults // own;
         in
         {
@@ -120,10 +127,13 @@ in
             (lib.concatMap (e: e.imports or [ ] ++ optional (e ? module) e.module) [ defaults own ]);
         };
     in
-    if infrastructure == null then lib.genAttrs names (_: { fields = { }; modules = [ ]; })
+    if infrastructure == null && distribution != null then
+      throw "a distribution model (${if isAttrs distribution || isFunction distribution then "given as a value" else toString distribution}) maps nodes to the machines of an infrastructure model, and there is none; name one with --infrastructure, or put infrastructure.nix beside the model"
+    else if infrastructure == null then lib.genAttrs names (_: { fields = { }; modules = [ ]; })
+    else if distribution != null then lib.genAttrs names one
     else if strangers != [ ] then
       let n = head strangers; in
-      throw "${placeOf file entries n}: the infrastructure names `${n}', which is no node of the network.${errors.didYouMean (errors.nearest n names)}"
+      throw "${placeOf file entries n}: the infrastructure names `${n}', which is no node of the network.${errors.didYouMean (errors.nearest n names)} A distribution model maps nodes to machines with names of their own."
     else if without != [ ] then
       throw "${file}: the infrastructure does not say where ${concatStringsSep ", " (map (n: "`${n}'") without)} ${if builtins.length without == 1 then "is" else "are"}; give ${if builtins.length without == 1 then "it an entry" else "each an entry"} such as ${head without} = { hostName = \"${head without}.example.org\"; }"
     else lib.genAttrs names one;

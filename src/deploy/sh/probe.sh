@@ -44,4 +44,8 @@ cd /
 for part in kernel initrd kernel-params; do
   say running "$part $(real "/run/booted-system/$part")"
 done
+# NixOS' list of what cannot be exchanged while the system runs; it may be written in several lines.
+if [ -f /run/current-system/switch-inhibitors ]; then
+  say inhibitors "$(head -c 65536 /run/current-system/switch-inhibitors | tr '\n' ' ')"
+fi
 say end .

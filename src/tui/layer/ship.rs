@@ -167,6 +167,10 @@ fn plan(ship: &Ship, t: &Theme, columns: usize) -> Vec<Line<'static>> {
         for change in host.packages.iter().flatten() {
             tell(words(change), t.dim);
         }
+        if !host.inhibitors.is_empty() {
+            let parts = host.inhibitors.join(", ");
+            tell(format!("no switch while it runs ({parts}); diorama deploy --goal boot --reboot"), t.bad);
+        }
         if let Some(why) = &host.reboot {
             tell(format!("a reboot is due afterwards: {why}"), t.warn);
         }
@@ -183,6 +187,10 @@ fn plan(ship: &Ship, t: &Theme, columns: usize) -> Vec<Line<'static>> {
 fn summary(host: &HostPlan) -> String {
     if host.status != Status::Changes {
         return String::new();
+    }
+    if let Some(builds) = &host.builds {
+        let (derivations, downloads) = (builds.derivations, builds.downloads);
+        return format!("builds its own: {derivations} derivations, {downloads} downloads");
     }
     let units = match host.units.restart.len() {
         0 => String::new(),

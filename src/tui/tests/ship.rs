@@ -51,6 +51,30 @@ fn only_the_networks_name_deploys() {
     assert!(typed(&mut s, "trac").is_empty(), "once");
 }
 
+#[test]
+fn a_plan_tells_who_builds_and_what_cannot_be_exchanged() {
+    let mut s = state_of(trac(), (110, 32));
+    press(&mut s, "D");
+    let builds = r#""builds":{"derivations":5,"downloads":2,"recipes":9,"recipeBytes":4000},
+        "inhibitors":["dbus-implementation: dbus ▸ broker"],"packages":null,"missingPaths":12"#;
+    line(
+        &mut s,
+        Job::Plan,
+        &PLAN.replace(r#""missingPaths":12"#, builds).replace(
+            "\"packages\":[{\"change\":\"version\",\"name\":\"trac\",\"from\":\"1.5\",\"to\":\"1.6\"}],",
+            "",
+        ),
+    );
+    ended(&mut s, Job::Plan, 0, "");
+    let shown = screen(&s);
+    for words in [
+        "builds its own: 5 derivations, 2 downloads",
+        "no switch while it runs (dbus-implementation: dbus ▸ broker)",
+    ] {
+        assert!(shown.contains(words), "{shown}");
+    }
+}
+
 fn typed(s: &mut State, text: &str) -> Vec<Req> {
     for c in text.chars() {
         assert!(press(s, &c.to_string()).is_empty());

@@ -38,6 +38,61 @@ in
       function = "ab";
     };
   };
+  "a distribution maps nodes to machines of other names" =
+    let
+      machines = { t1 = { properties.hostname = "t1.example.org"; system = "x86_64-linux"; containers.process = { }; numOfCores = 4; }; t2.hostName = "t2.example.org"; t3 = { }; };
+      via = infrastructure: distribution: map (n: n.hostName) (builtins.attrValues (production { model = pair; inherit infrastructure distribution; }).deployment.nodes);
+      swapped = { infrastructure }: { web = [ infrastructure.t1 ]; db = [ infrastructure.t2 ]; };
+    in
+    {
+      # By name: db, then web.
+      expr = {
+        disnix = via machines swapped;
+        function = via ({ ... }: machines) ({ infrastructure, lib, ... }: lib.mapAttrs (_: m: [ m ]) { web = infrastructure.t2; db = infrastructure.t1; });
+        # A plain function has no names of arguments to look at.
+        plain = via machines (args: swapped { inherit (args) infrastructure; });
+        words = via machines { web = "t1"; db = [ "t2" ]; };
+        # What a machine is said to be is a module's too, and what all have in common.
+        modules = map (n: [ n.hostName n.targetUser ]) (builtins.attrValues (production {
+          model = pair;
+          infrastructure = { defaults.targetUser = "all"; t1 = { ... }: { deployment.targetHost = "m"; }; t2.targetUser = "own"; };
+          distribution = swapped;
+        }).deployment.nodes);
+        # The node's own configuration has no say in which machine it is.
+        host = (productionOn {
+          model.network = { web = { ... }: { }; db = { ... }: { }; };
+          infrastructure = { t1.module.environment.etc.here.text = "t1"; t2 = { }; };
+          distribution = swapped;
+        }).web.environment.etc.here.text;
+      };
+      expected = {
+        disnix = [ "t2.example.org" "t1.example.org" ];
+        function = [ "t1.example.org" "t2.example.org" ];
+        plain = [ "t2.example.org" "t1.example.org" ];
+        words = [ "t2.example.org" "t1.example.org" ];
+        modules = [ [ "db.own" "own" ] [ "m" "all" ] ];
+        host = "t1";
+      };
+    };
+  "a distribution that does not map every node to a machine of its own is refused" =
+    let
+      of = distribution: fails (production { model = pair; infrastructure = { t1 = { }; t2 = { }; }; inherit distribution; }).deployment.nodes;
+    in
+    {
+      expr = map of [
+        ({ infrastructure }: { web = [ infrastructure.t1 ]; db = [ infrastructure.t2 ]; })
+        ({ infrastructure }: { web = [ infrastructure.t1 ]; })
+        ({ infrastructure }: { web = [ infrastructure.t1 ]; db = [ ]; })
+        ({ infrastructure }: { web = [ infrastructure.t1 ]; db = [ infrastructure.t1 ]; })
+        ({ infrastructure }: { web = [ infrastructure.t1 ]; db = [ infrastructure.t1 infrastructure.t2 ]; })
+        ({ infrastructure, pkgs }: { web = [ infrastructure.t1 ]; db = [ infrastructure.t2 ]; })
+        { web = "t1"; db = "t2"; mail = "t2"; }
+        { web = "t1"; db = "t3"; }
+        { web = "t1"; db = { hostName = "t2"; }; }
+        [ "t1" "t2" ]
+      ] ++ [ (fails (production { model = pair; distribution = { web = "t1"; db = "t2"; }; }).deployment.nodes) ];
+      expected = [ false true true true true true true true true true true ];
+    };
   "networks in the words of other tools" =
     let
       of = model: (production { inherit model; }).deployment;

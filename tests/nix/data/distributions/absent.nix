@@ -1,0 +1,1 @@
+{ infrastructure }: { storage = [ infrastructure.t3 ]; webserver = [ infrastructure.t1 ]; }

@@ -1,0 +1,1 @@
+{ infrastructure }: { storage = [ infrastructure.t1 ]; webserver = [ infrastructure.t1 ]; }
