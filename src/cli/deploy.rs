@@ -25,7 +25,7 @@ use super::{Global, Outcome, common, eval, out};
 use crate::deploy::model::Deployment;
 use crate::deploy::plan::{Plan, Status, megabytes, plan};
 use crate::deploy::remote::Job;
-use crate::deploy::step::{self, Goal, Strategy, exit_status};
+use crate::deploy::words::{self, Goal, Strategy, exit_status};
 use crate::deploy::{self, Deploy, Options, Records, Settings, print_plan, select};
 use crate::error::{Error, Result, ResultExt};
 use crate::nix::Store;
@@ -273,7 +273,7 @@ pub(super) async fn ship(wanted: Wanted, how: &HowArgs, global: &Global) -> Outc
         .filter(|(n, o)| {
             o.is_good() && (teller.reboot.contains(*n) || how.goal == Goal::Boot || due(&plan, n))
         })
-        .filter(|(_, o)| **o != step::Outcome::Unchanged)
+        .filter(|(_, o)| **o != words::Outcome::Unchanged)
         .map(|(n, _)| n.clone())
         .collect();
     if how.reboot && !due.is_empty() && how.goal != Goal::Test {

@@ -1,7 +1,7 @@
 //! `diorama generations`: what was deployed when.
 
 use super::{Global, Outcome, common, out, production};
-use crate::deploy::step;
+use crate::deploy::words;
 
 const EXAMPLES: &str = "\
 Generation 0 is what the first deployment found on the hosts.
@@ -36,7 +36,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Outcome {
         let changed: Vec<&str> = g
             .outcomes
             .iter()
-            .filter(|(_, o)| matches!(o, step::Outcome::Switched | step::Outcome::SwitchedWithFailedUnits))
+            .filter(|(_, o)| matches!(o, words::Outcome::Switched | words::Outcome::SwitchedWithFailedUnits))
             .map(|(n, _)| n.as_str())
             .collect();
         let changed = if g.number == 0 { "(as found)".to_owned() } else { changed.join(", ") };

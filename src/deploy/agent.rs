@@ -24,7 +24,7 @@ use super::probe::{self, in_time};
 use super::record::HostRecord;
 use super::ssh::{ConnectError, Link, Settings};
 use super::standing::{FRESH, Standing, standing};
-use super::step::{Effect, Event, Goal};
+use super::words::{Effect, Event, Goal};
 use crate::error::{Error, Result};
 use crate::nix::Store;
 

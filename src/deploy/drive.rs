@@ -20,7 +20,8 @@ use super::probe::{self, Found, Probe, in_time};
 use super::record::HostRecord;
 use super::remote;
 use super::ssh::{Link, Settings};
-use super::step::{Effect, Goal, Outcome, Phase, Setup, State, Strategy};
+use super::step::{Setup, State};
+use super::words::{Effect, Goal, Outcome, Phase, Strategy};
 use crate::error::{Error, Result, ResultExt};
 use crate::nix::Store;
 
@@ -330,11 +331,13 @@ impl Deploy {
         let mut agents = JoinSet::new();
         let workers = self.start_agents(&changing, survey, &heard_tell, &mut agents)?;
         drop(heard_tell);
-        let mut shown: BTreeMap<String, Phase> = BTreeMap::new();
         let mut failing = false;
         let mut stops = 0;
         let mut effects = state.begin();
         loop {
+            for (host, phase) in state.passed() {
+                tell(&Happening::Phase { host, phase });
+            }
             for (host, effect) in std::mem::take(&mut effects) {
                 if let Some(worker) = workers.get(&host) {
                     if effect == Effect::Cancel {
@@ -342,14 +345,6 @@ impl Deploy {
                     }
                     // An agent that has ended has told its last event before.
                     let _ = worker.orders.send(effect).await;
-                }
-            }
-            for host in &changing {
-                if let Some(phase) = state.phase(host)
-                    && shown.get(host) != Some(phase)
-                {
-                    shown.insert(host.clone(), phase.clone());
-                    tell(&Happening::Phase { host: host.clone(), phase: phase.clone() });
                 }
             }
             if !failing && let Some(why) = state.failing() {

@@ -35,8 +35,9 @@ mod squeeze;
 mod ssh;
 mod standing;
 mod status;
-pub mod step;
+mod step;
 pub mod verify;
+pub mod words;
 
 pub use closure::{Change, closure_diff};
 pub use drive::{Deploy, Happening, Options, Survey, keep, status, survey};

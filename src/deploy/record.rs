@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::model::Deployment;
-use super::step::Outcome;
+use super::words::Outcome;
 use crate::error::{Error, Result, ResultExt};
 use crate::files;
 use crate::lock::Lock;

@@ -1,5 +1,6 @@
 //! Every order of events, on hosts that are simulated with all that can happen to them.
 
+use super::super::words::exit_status;
 use super::*;
 
 /// What is true of a simulated host.
@@ -234,6 +235,14 @@ fn without_trouble_everything_is_switched() {
             w.run(None);
             assert!(w.state.outcomes().values().all(|o| *o == Outcome::Switched));
             assert!(w.truth.values().all(|t| *t == Truth::New));
+            // Whoever watches sees every host in every phase, the one too that opens a barrier by coming to it.
+            let passed = w.state.passed();
+            for (host, ..) in hosts {
+                let ranks: Vec<u8> =
+                    passed.iter().filter(|(h, _)| h == host).filter_map(|(_, p)| p.rank()).collect();
+                assert_eq!(ranks, (1..=12).collect::<Vec<u8>>(), "{host}: {passed:?}");
+            }
+            assert!(w.state.passed().is_empty());
         }
     }
 }

@@ -21,7 +21,7 @@ use super::state::{Mode, Panel, State};
 use super::tile::{LOCAL, Stream, Tile, TileKind};
 use super::view::inner;
 use crate::deploy::plan::{Plan, Status};
-use crate::deploy::step::{Outcome, Phase};
+use crate::deploy::words::{Outcome, Phase};
 use crate::deploy::{Happening, HostStatus, NetworkStatus};
 
 /// Lines of what hosts said that are kept.

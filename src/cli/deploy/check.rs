@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use super::HowArgs;
 use crate::cli::out;
 use crate::deploy::plan::{Plan, Status};
-use crate::deploy::step::{Goal, Strategy};
+use crate::deploy::words::{Goal, Strategy};
 use crate::error::{Error, Result, ResultExt};
 
 /// Whether a plan can be carried out; gives whether hosts are left out.

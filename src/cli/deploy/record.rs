@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::cli::{out, production};
-use crate::deploy::step::{self, Goal};
+use crate::deploy::words::{Goal, Outcome};
 use crate::deploy::{self, Deploy, Generation, Records};
 use crate::error::Result;
 
@@ -12,13 +12,13 @@ pub(super) async fn record(
     deploy: &Deploy,
     records: &Records,
     before: &BTreeMap<String, String>,
-    outcomes: &BTreeMap<String, step::Outcome>,
+    outcomes: &BTreeMap<String, Outcome>,
     (model, infrastructure, distribution): (String, Option<String>, Option<String>),
     remote: &BTreeMap<String, Vec<String>>,
 ) -> Result<Option<u64>> {
     let kept: Vec<&String> = outcomes
         .iter()
-        .filter(|(_, o)| matches!(o, step::Outcome::Switched | step::Outcome::SwitchedWithFailedUnits))
+        .filter(|(_, o)| matches!(o, Outcome::Switched | Outcome::SwitchedWithFailedUnits))
         .map(|(n, _)| n)
         .collect();
     if kept.is_empty() || deploy.options.goal == Goal::Test {

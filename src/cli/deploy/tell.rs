@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::cli::out;
 use crate::deploy::Happening;
 use crate::deploy::plan::megabytes;
-use crate::deploy::step::Phase;
+use crate::deploy::words::Phase;
 
 /// One object for a program.
 pub(super) fn line(value: &serde_json::Value) {

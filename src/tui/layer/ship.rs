@@ -16,7 +16,7 @@ use super::input::Input;
 use super::{Outcome, Run, window};
 use crate::deploy::closure::Change;
 use crate::deploy::plan::{HostPlan, Status};
-use crate::deploy::step::{self, Phase};
+use crate::deploy::words::{self, Phase};
 use crate::tui::keymap::Key;
 use crate::tui::ship::{Progress, Ship, Stage};
 use crate::tui::state::State;
@@ -237,8 +237,8 @@ fn progress(ship: &Ship, t: &Theme, columns: usize) -> Vec<Line<'static>> {
 fn stand(host: &Progress, t: &Theme, room: usize) -> Vec<Span<'static>> {
     if let Some(outcome) = &host.outcome {
         let style = match outcome {
-            step::Outcome::Unchanged | step::Outcome::Switched => t.ok,
-            step::Outcome::SwitchedWithFailedUnits => t.warn,
+            words::Outcome::Unchanged | words::Outcome::Switched => t.ok,
+            words::Outcome::SwitchedWithFailedUnits => t.warn,
             _ => t.bad,
         };
         return vec![Span::styled(clip(&plain(&outcome.describe()), room), style)];
