@@ -61,6 +61,8 @@ builtins.seq network.sane {
   missingPackages = missing;
   manifest = if missing == [ ] && clone then manifests.manifestOf network else null;
   realise = if missing != [ ] then { } else if clone then manifests.realiseOf network else production.realise;
+  # The secrets that the model has as text, by node and name. They are nowhere else in this answer.
+  secrets = if missing == [ ] then (import ./lib/keys.nix lib).textsOf network.configs else { };
 } // lib.optionalAttrs (!clone) {
   deployment = if missing == [ ] then production.deployment else null;
   # A name that is no node's is the program's to complain of.
