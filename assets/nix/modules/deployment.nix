@@ -15,7 +15,7 @@ let
     merge = loc: defs:
       let values = map (def: def.value) defs; first = builtins.head values; in
       if lib.all (value: (value == null || builtins.isString value) && value == first) values then first
-      else throw "The option `${lib.concatStringsSep "." loc}' must be one text, said once (what was said is not shown)";
+      else throw "The option `${lib.concatStringsSep "." (builtins.filter builtins.isString loc)}' must be one text, said once (what was said is not shown)";
   };
   # A path is named, never copied: the store can be read by everybody.
   file = types.either types.path types.str;
