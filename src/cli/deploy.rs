@@ -24,6 +24,7 @@ use crate::deploy::{self, Deploy, Generation, Happening, Options, Records, Setti
 use crate::error::{Error, Result, ResultExt};
 use crate::nix::Store;
 use crate::paths::Paths;
+use crate::secrets::Secrets;
 
 const EXAMPLES: &str = "\
 Everything is copied before anything is activated, and nothing is kept before everything is active,
@@ -121,7 +122,19 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
         rehearse(&common::paths(global)?, &built.deployment, &built.model, args.model.nixpkgs.as_deref())
             .await?;
     }
+    let selected = select::select(&built.deployment, &args.how.reach.on)?;
+    let secrets = match args.how.goal {
+        // What is put below /run now is not there after the start that this is about.
+        Goal::Boot => {
+            if built.deployment.nodes.iter().any(|(n, t)| selected.contains(n) && !t.keys.is_empty()) {
+                out::err("--goal boot puts no keys on hosts; deploy once more when they have started\n");
+            }
+            Arc::default()
+        }
+        _ => built.secrets(&selected).await?,
+    };
     let wanted = Wanted {
+        secrets,
         deployment: built.deployment,
         model: std::path::absolute(&built.model)?.display().to_string(),
         infrastructure: built.infrastructure.map(|file| file.display().to_string()),
@@ -167,6 +180,8 @@ async fn rehearse(paths: &Paths, deployment: &Deployment, model: &Path, nixpkgs:
 /// What is to be deployed.
 pub(super) struct Wanted {
     pub deployment: Deployment,
+    /// What is put on the hosts beside their systems.
+    pub secrets: Arc<Secrets>,
     pub model: String,
     pub infrastructure: Option<String>,
     /// The model and its nixpkgs, when a clone can be asked first and was not.
@@ -187,7 +202,7 @@ pub(super) async fn ship(wanted: Wanted, how: &HowArgs, global: &Global) -> Outc
     let _sockets = Sockets(settings.clone());
     let records = Records::new(&paths.network_state(&network));
     build_there(&wanted, &selected, how.json, &settings).await?;
-    let survey = deploy::survey(&wanted.deployment, &selected, &settings, &wanted.store).await?;
+    let survey = deploy::survey(&wanted.deployment, &selected, &settings, &wanted.store, &wanted.secrets).await?;
     let plan = plan(&wanted.deployment, &selected, &survey.found, &survey.closures);
     if how.json {
         line(&json!({ "event": "plan", "plan": plan }));
@@ -232,6 +247,7 @@ pub(super) async fn ship(wanted: Wanted, how: &HowArgs, global: &Global) -> Outc
         deployment: wanted.deployment,
         settings,
         store: wanted.store,
+        secrets: wanted.secrets,
     };
     let (mut stop, interrupted) = stops()?;
     let mut teller = Teller::new(how.json);
@@ -431,6 +447,10 @@ async fn record(
         outcomes: outcomes.clone(),
         systems,
     };
+    // Secrets are no part of a generation: going back leaves hosts those they have.
+    for target in generation.deployment.nodes.values_mut() {
+        target.keys.clear();
+    }
     if last.is_none() && deploy.options.number == 1 {
         // What was found is a generation as well: the one to go back to from the first.
         let mut found = Generation { number: 0, outcomes: BTreeMap::new(), ..generation.clone() };

@@ -39,10 +39,11 @@ pub(super) async fn run(args: &Args, global: &Global) -> Outcome {
     let (later, now): (_, BTreeSet<String>) =
         selected.into_iter().partition(|node| built.remote.contains_key(node));
     selected = now;
+    let secrets = built.secrets(&selected).await?;
     let paths = common::paths(global)?;
     let settings = production::settings(&built.deployment.network.name, &args.reach, &paths)?;
     let _sockets = Sockets(settings.clone());
-    let survey = deploy::survey(&built.deployment, &selected, &settings, &built.store).await?;
+    let survey = deploy::survey(&built.deployment, &selected, &settings, &built.store, &secrets).await?;
     let plan = deploy::plan::plan(&built.deployment, &selected, &survey.found, &survey.closures);
     let later: BTreeSet<String> = later;
     if !later.is_empty() {

@@ -1,6 +1,6 @@
 //! What the verbs share that concern production: the hosts, the way to them, what a person is told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use crate::deploy::{Compress, Password, Records, Settings};
 use crate::error::{Error, Result, ResultExt};
 use crate::nix::{Evaluator, Options, Store};
 use crate::paths::{self, Paths};
+use crate::secrets::{self, Secrets, Texts};
 
 /// How the model and its hosts are named.
 #[derive(Debug, Clone, clap::Args)]
@@ -92,6 +93,21 @@ pub struct Built {
     pub remote: BTreeMap<String, Vec<String>>,
     /// This machine's store.
     pub store: Store,
+    /// The secrets that the model has as text.
+    pub texts: Texts,
+}
+
+impl Built {
+    /// Reads the secrets of some hosts from where they are.
+    ///
+    /// # Errors
+    /// Names the first that cannot be had.
+    pub async fn secrets(&self, selected: &BTreeSet<String>) -> Result<Arc<Secrets>> {
+        let nodes = self.deployment.nodes.iter().filter(|(node, _)| selected.contains(*node));
+        let dir = self.model.parent().unwrap_or(Path::new("/"));
+        let read = secrets::read(nodes.map(|(node, target)| (node, &target.keys)), &self.texts, dir).await;
+        Ok(Arc::new(read.map_err(|e| e.hint("nothing was changed on any host"))?))
+    }
 }
 
 /// Evaluates a model for production and builds what its hosts do not build themselves.
@@ -105,7 +121,7 @@ pub async fn build(
     let paths = common::paths(global)?;
     if let Some(file) = args.model.as_deref().filter(|m| m.extension().is_some_and(|e| e == "json")) {
         let text = std::fs::read_to_string(file).doing(file.display())?;
-        let deployment = if foreign::is_deploy_rs(&text) {
+        let mut deployment = if foreign::is_deploy_rs(&text) {
             let name = args.name.clone().unwrap_or_else(|| super::up::name_from_file(file));
             let read = foreign::read(&common::session_name(&name)?, &text, foreign::look);
             // Read once more as ours, for what is checked there.
@@ -114,19 +130,22 @@ pub async fn build(
             model::parse(&text).doing(file.display())?
         };
         let model = std::path::absolute(file)?;
+        locate_keys(&mut deployment, &model);
         return Ok(Built {
             deployment,
             model,
             infrastructure: None,
             remote: BTreeMap::new(),
             store: Store::find(&paths.data),
+            texts: Texts::default(),
         });
     }
     let (evaluator, model) = evaluator(args, global, None)?;
     let store = evaluator.store().clone();
     let evaluator = evaluator.at_once(how.max_build as usize);
     let mut production = evaluator.production(&model, &mut |p| eval::say(&p, quiet), cancel).await?;
-    let deployment = model::parse(&production.deployment.to_string())?;
+    let mut deployment = model::parse(&production.deployment.to_string())?;
+    locate_keys(&mut deployment, &production.model);
     if deployment.nodes.is_empty() {
         return Err(Error::new(format!("{} has no node to deploy", model.display())));
     }
@@ -138,7 +157,14 @@ pub async fn build(
     production.realise = here;
     evaluator.realise_production(&production, &mut |p| eval::say(&p, quiet), cancel).await?;
     let infrastructure = infrastructure(args, &model)?.and_then(|file| std::fs::canonicalize(file).ok());
-    Ok(Built { deployment, model, infrastructure, remote, store })
+    let (model, texts) = (production.model, production.texts);
+    Ok(Built { deployment, model, infrastructure, remote, store, texts })
+}
+
+/// Files of secrets are meant from where the model is.
+fn locate_keys(deployment: &mut Deployment, model: &Path) {
+    let dir = model.parent().unwrap_or(Path::new("/"));
+    secrets::resolve(deployment.nodes.values_mut().flat_map(|target| target.keys.values_mut()), dir);
 }
 
 /// What evaluates the model that the command line names, for production; the model's file with it. `image` is the

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::agent::{Agent, Heard};
 use super::health;
+use super::keys;
 use super::local::{self, LocalClosure};
 use super::model::{Deployment, levels};
 use super::plan::{Plan, Status};
@@ -22,6 +23,7 @@ use super::ssh::{Link, Settings};
 use super::step::{Effect, Goal, Outcome, Phase, Setup, State, Strategy};
 use crate::error::{Error, Result, ResultExt};
 use crate::nix::Store;
+use crate::secrets::{Carried, Secrets};
 
 /// Hosts that are asked at once.
 const ASKED: usize = 16;
@@ -107,6 +109,7 @@ pub async fn survey(
     selected: &BTreeSet<String>,
     settings: &Arc<Settings>,
     store: &Store,
+    secrets: &Arc<Secrets>,
 ) -> Result<Survey> {
     let mut out = Survey::default();
     let limit = Arc::new(Semaphore::new(ASKED));
@@ -121,11 +124,13 @@ pub async fn survey(
         known.insert(&target.toplevel, closure.clone());
         let (node, target, settings) = (node.clone(), target.clone(), Arc::clone(settings));
         let (network, limit) = (deployment.network.name.clone(), Arc::clone(&limit));
-        let store = store.clone();
+        let (store, secrets) = (store.clone(), Arc::clone(secrets));
+        let salt = token().doing("a salt for the question about secrets")?;
         asked.spawn(async move {
             let _permit = limit.acquire().await;
+            let secrets = (secrets.of(&node), salt.as_str());
             match Link::open(&target, &settings).await {
-                Ok(link) => match in_time(ask(&link, &store, &network, &target, closure)).await {
+                Ok(link) => match in_time(ask(&link, &store, &network, &target, closure, secrets)).await {
                     Ok((probe, closure)) => (node, Found::Host(Box::new(probe)), Some(link), closure),
                     Err(e) => (node, Found::Odd(e.to_string()), Some(link), LocalClosure::default()),
                 },
@@ -181,6 +186,7 @@ async fn ask(
     network: &str,
     target: &super::model::Target,
     closure: Option<LocalClosure>,
+    (secrets, salt): (&[Carried], &str),
 ) -> Result<(Probe, LocalClosure)> {
     let mut probe = probe::ask(link, network).await?;
     if !probe.lacks.is_empty() || !probe::fits(&probe.machine, target) {
@@ -217,6 +223,9 @@ async fn ask(
         probe.dry_activate = Some(probe::dry_activate(link, &target.toplevel).await?);
     }
     probe.missing = Some(missing);
+    if probe.root {
+        probe.keys = keys::changes(link, secrets, salt).await?;
+    }
     for check in &target.health_checks {
         if let Err(why) = health::now(link, check).await {
             probe.unhealthy.push(why);
@@ -270,6 +279,8 @@ pub struct Deploy {
     pub settings: Arc<Settings>,
     /// This machine's store.
     pub store: Store,
+    /// What is put on the hosts beside their systems.
+    pub secrets: Arc<Secrets>,
 }
 
 struct Worker {
@@ -448,6 +459,7 @@ impl Deploy {
                 store: self.store.clone(),
                 network: self.deployment.network.name.clone(),
                 goal: self.options.goal,
+                secrets: self.secrets.of(node).to_vec(),
                 token,
                 expected: probe.current.clone().unwrap_or_default(),
                 profile: probe.profile.clone(),

@@ -19,6 +19,7 @@ mod copy;
 mod drive;
 pub mod foreign;
 mod health;
+mod keys;
 mod local;
 pub mod model;
 mod order;
@@ -38,6 +39,7 @@ pub mod verify;
 
 pub use closure::{Change, closure_diff};
 pub use drive::{Deploy, Happening, Options, Survey, keep, status, survey};
+pub use keys::{KeyChange, KeyFate};
 pub use local::{LocalClosure, closure_of};
 pub use record::{Generation, HostRecord, Records};
 pub use render::{print_diff, print_plan};

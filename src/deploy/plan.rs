@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::closure::{Change, closure_diff};
 use super::copy::RESERVE;
+use super::keys::KeyChange;
 use super::local::LocalClosure;
 use super::model::{Deployment, Target};
 use super::probe::{Found, Probe, fits};
@@ -45,6 +46,9 @@ pub struct HostPlan {
     pub packages: Option<Vec<Change>>,
     /// What happens to units.
     pub units: Units,
+    /// What happens to secrets.
+    #[serde(default)]
+    pub keys: Vec<KeyChange>,
     /// Why a reboot is due afterwards.
     pub reboot: Option<String>,
     /// How the host is not what was last deployed.
@@ -67,7 +71,7 @@ pub enum Status {
     NotReady(String),
     /// Somebody else is deploying to it.
     Locked(String),
-    /// It runs what it shall run.
+    /// It runs what it shall run, and has its secrets.
     Unchanged,
     /// It will be changed.
     Changes,
@@ -134,6 +138,7 @@ fn host(target: &Target, found: &Found, closure: Option<&LocalClosure>) -> HostP
         free_bytes: 0,
         packages: None,
         units: Units::default(),
+        keys: Vec::new(),
         reboot: None,
         drift: None,
         notes: Vec::new(),
@@ -166,6 +171,7 @@ fn host(target: &Target, found: &Found, closure: Option<&LocalClosure>) -> HostP
         out.packages = Some(closure_diff(old.iter().map(String::as_str), new));
     }
     out.units = units(probe, closure);
+    out.keys.clone_from(&probe.keys);
     out.reboot = closure.and_then(|c| reboot(&probe.running, &c.boot));
     if !probe.failed.is_empty() {
         out.notes.push(format!("failed units already: {}", probe.failed.join(", ")));
@@ -200,7 +206,7 @@ fn status(target: &Target, probe: &Probe, missing_bytes: u64) -> Status {
         return Status::Locked(format!("another deployment holds it: {who}"));
     }
     let wanted = Some(&target.toplevel);
-    if probe.current.as_ref() == wanted && probe.profile.as_ref() == wanted {
+    if probe.current.as_ref() == wanted && probe.profile.as_ref() == wanted && probe.keys.is_empty() {
         return Status::Unchanged;
     }
     if missing_bytes.saturating_add(RESERVE) > probe.free {
@@ -282,6 +288,7 @@ fn said_units(said: &str) -> Units {
 
 #[cfg(test)]
 mod tests {
+    use super::super::keys::KeyFate;
     use super::super::model::tests::{network, path};
     use super::super::record::HostRecord;
     use super::*;
@@ -315,6 +322,12 @@ mod tests {
         let wanted = Some(path("web"));
         assert_eq!(at(&|_| {}), Status::Changes);
         assert_eq!(at(&|p| (p.current, p.profile) = (wanted.clone(), wanted.clone())), Status::Unchanged);
+        // The same system, and a secret that it lacks.
+        let lacks = KeyChange { name: "db".into(), what: KeyFate::New };
+        assert_eq!(
+            at(&|p| (p.current, p.profile, p.keys) = (wanted.clone(), wanted.clone(), vec![lacks.clone()])),
+            Status::Changes
+        );
         // Running, and not what boots next: it has to be committed.
         assert_eq!(at(&|p| p.current = wanted.clone()), Status::Changes);
         assert!(matches!(at(&|p| p.machine = "Linux aarch64".into()), Status::Architecture(_)));

@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 
 use super::closure::Change;
+use super::keys::KeyChange;
 use super::plan::{HostPlan, Plan, Status, Units, megabytes};
 
 /// Lines of one kind that are shown before the rest is only counted.
@@ -61,6 +62,10 @@ fn body(out: &mut String, host: &HostPlan) {
         out.push_str(&print_diff(changes, "    "));
     }
     units(out, &host.units);
+    if !host.keys.is_empty() {
+        let keys: Vec<String> = host.keys.iter().map(KeyChange::describe).collect();
+        let _ = writeln!(out, "    keys: {}", keys.join(", "));
+    }
     if let Some(why) = &host.reboot {
         let _ = writeln!(out, "    a reboot is due: {why}");
     }
@@ -159,6 +164,7 @@ fn is_scaffolding(change: &Change) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::keys::KeyFate;
     use super::*;
 
     #[test]
@@ -180,6 +186,11 @@ mod tests {
                 Change::Rebuilt { name: "etc-hosts".into() },
             ]),
             units: Units { restart: vec!["httpd.service".into()], ..Units::default() },
+            keys: vec![
+                KeyChange { name: "db-password".into(), what: KeyFate::New },
+                KeyChange { name: "tls.key".into(), what: KeyFate::Changes },
+                KeyChange { name: "token".into(), what: KeyFate::Access },
+            ],
             reboot: Some("another kernel".into()),
             drift: None,
             notes: vec![],
@@ -201,6 +212,7 @@ mod tests {
             "plan for shop\n\n= db (10.0.0.1): unchanged\n\n✕ off: unreachable: no route\n\n\
              ~ web (10.0.0.1): changes; 3 paths, 2.5 MB to copy\n    system: x-old ▸ y-new\n    + htop 3.2\n    \
              rebuilt: shop\n    files that come: hello.service\n    files that change: hosts\n    units that restart (as far as their files tell): httpd.service\n    \
+             keys: db-password is new, tls.key changes, token gets another owner or other permissions\n    \
              a reboot is due: another kernel\n"
         );
     }

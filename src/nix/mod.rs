@@ -35,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 use crate::files;
 use crate::model::{self, Manifest};
 use crate::paths::Paths;
+use crate::secrets::{self, Texts};
 
 pub use check::files as check_files;
 pub use environment::{BUILD_GROUP, Store, build_users};
@@ -100,6 +101,9 @@ pub struct Evaluation {
     pub realise: BTreeMap<String, Vec<String>>,
     /// The lock file, when the model has one.
     pub lock: Option<PathBuf>,
+    /// The secrets that the model has as text.
+    #[serde(skip)]
+    pub texts: Texts,
 }
 
 /// A guest system, and why it is used.
@@ -123,6 +127,9 @@ struct Answer {
     #[serde(default)]
     deployment: Option<serde_json::Value>,
     realise: BTreeMap<String, Vec<String>>,
+    /// Secrets, which go no further than to [`Evaluation::texts`] and [`Production::texts`].
+    #[serde(default)]
+    secrets: Texts,
     #[serde(default)]
     images: BTreeMap<String, Image>,
 }
@@ -151,6 +158,8 @@ pub struct Production {
     pub network: String,
     /// The disks that were asked for, by node.
     pub images: BTreeMap<String, Image>,
+    /// The secrets that the model has as text.
+    pub texts: Texts,
 }
 
 /// A host's bootable disk.
@@ -205,10 +214,12 @@ impl Evaluator {
         let Some(manifest) = answer.manifest else {
             return Err(self.wrong(&model, "the evaluation gave no manifest".into()));
         };
-        let manifest = model::parse(&manifest.to_string())
+        let mut manifest = model::parse(&manifest.to_string())
             .map_err(|list| NixError::Manifest { model: model.clone(), list })?;
+        locate_keys(&mut manifest, &model);
         let lock = Some(lock_path(&model)).filter(|l| l.is_file());
-        Ok(Evaluation { model, system: answer.system, manifest, realise: answer.realise, lock })
+        let Answer { system, realise, secrets: texts, .. } = answer;
+        Ok(Evaluation { model, system, manifest, realise, lock, texts })
     }
 
     /// Evaluates a model for production: the systems without what only a clone has, and where they go.
@@ -227,8 +238,8 @@ impl Evaluator {
             return Err(self.wrong(&model, "the evaluation gave no deployment".into()));
         };
         let network = deployment["network"]["name"].as_str().unwrap_or("network").to_owned();
-        let Answer { system, realise, images, .. } = answer;
-        Ok(Production { model, system, deployment, realise, network, images })
+        let Answer { system, realise, images, secrets: texts, .. } = answer;
+        Ok(Production { model, system, deployment, realise, network, images, texts })
     }
 
     fn file(&self, model: &Path) -> Result<PathBuf, NixError> {
@@ -368,7 +379,8 @@ fn read_manifest(path: &Path) -> Result<Evaluation, NixError> {
     let text =
         fs::read_to_string(path).map_err(|e| NixError::io(format!("the manifest {}", path.display()), e))?;
     let wrong = |list| NixError::Manifest { model: path.into(), list };
-    let manifest = model::parse(&text).map_err(wrong)?;
+    let mut manifest = model::parse(&text).map_err(wrong)?;
+    locate_keys(&mut manifest, path);
     let list = check::files(&manifest);
     if !list.is_empty() {
         return Err(wrong(list));
@@ -379,7 +391,14 @@ fn read_manifest(path: &Path) -> Result<Evaluation, NixError> {
         manifest,
         realise: BTreeMap::new(),
         lock: None,
+        texts: Texts::default(),
     })
+}
+
+/// Files of secrets are meant from where the model is.
+fn locate_keys(manifest: &mut Manifest, model: &Path) {
+    let dir = model.parent().unwrap_or(Path::new("/"));
+    secrets::resolve(manifest.nodes.values_mut().flat_map(|node| node.keys.values_mut()), dir);
 }
 
 fn report(progress: &mut (dyn FnMut(Progress) + Send), m: &Message) {
