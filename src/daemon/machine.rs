@@ -11,18 +11,19 @@
 //! them all.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::console::Console;
 use super::driver::{Events, Msg};
-use super::{Context, adopt, forward, log, machinery};
+use super::{Context, adopt, forward, keys, log, machinery};
 use crate::agent::{AgentClient, AgentState, ExecRequest};
 use crate::console::{DEFAULT_COLS, DEFAULT_ROWS, Screen};
 use crate::error::{Error, Result};
@@ -85,6 +86,8 @@ pub(super) struct Machine {
     process: Arc<Mutex<Option<Arc<Process>>>>,
     /// The root shell, when the machine has one.
     pub agent: Option<AgentClient>,
+    /// Whether the machine has its keys, or never will since it last booted.
+    pub keyed: watch::Receiver<bool>,
 }
 
 impl Machine {
@@ -132,6 +135,10 @@ struct Life {
     reason: Arc<Mutex<Option<String>>>,
     /// Whether the guest has closed its agent's port since it last opened it.
     agent_closed: Arc<AtomicBool>,
+    /// Whether the machine has its keys.
+    keyed: Arc<watch::Sender<bool>>,
+    /// Where they are.
+    keys: PathBuf,
 }
 
 /// Starts a machine's life. Must be called within the runtime.
@@ -163,8 +170,15 @@ pub(super) fn start(
         process: Arc::default(),
         reason: Arc::default(),
         agent_closed: Arc::default(),
+        keyed: Arc::new(watch::Sender::new(false)),
+        keys: keys::directory(&context.files),
     };
-    let machine = Machine { orders, process: life.process.clone(), agent: life.agent.clone() };
+    let machine = Machine {
+        orders,
+        process: life.process.clone(),
+        agent: life.agent.clone(),
+        keyed: life.keyed.subscribe(),
+    };
     tokio::spawn(life.run(context, manifest, origin, inbox));
     machine
 }
@@ -286,6 +300,13 @@ impl Life {
         let mut was_up = false;
         loop {
             let up = *state.borrow_and_update() == AgentState::Ready;
+            if up {
+                // Also when it answered before: it may have booted since. What is there already is left alone.
+                for (level, text) in keys::put(agent, &self.manifest, &self.name, &self.keys).await {
+                    self.tell(Event::Note { level, text });
+                }
+            }
+            self.keyed.send_replace(up);
             if up != was_up {
                 was_up = up;
                 self.tell(Event::Agent { node: self.name.clone(), up });

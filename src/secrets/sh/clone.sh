@@ -3,6 +3,7 @@
 PATH=$PATH:/run/current-system/sw/bin:/usr/sbin:/sbin:/usr/bin:/bin
 umask 077
 key_system=/run/current-system said=/dev/null
+mkdir -p /run
 keys=$(mktemp -d "/run/diorama-key.XXXXXX") || exit 1
 trap 'rm -rf "$keys"' EXIT
 token=${keys##*.}

@@ -17,7 +17,7 @@ key_fails() {
 
 # The number of a user (passwd) or a group (group): as the new system has it, else as this one does.
 key_id() { # passwd|group NAME
-  case $2 in *[!0-9]*) ;; *) printf '%s\n' "$2"; return 0 ;; esac
+  case $2 in root) echo 0; return 0 ;; *[!0-9]*) ;; *) echo "$2"; return 0 ;; esac
   for key_list in "$key_system/etc/$1" "/etc/$1"; do
     if [ -r "$key_list" ]; then
       while IFS=: read -r key_name _ key_number _; do
