@@ -286,6 +286,12 @@ pub(super) async fn ship(wanted: Wanted, how: &HowArgs, global: &Global) -> Outc
     if how.reboot && !due.is_empty() && how.goal != Goal::Test {
         out::err(&format!("starting anew: {}\n", names(&due)));
         deploy.reboot(&due, Duration::from_secs(600)).await?;
+        let gone = |n: &String| {
+            deploy.deployment.nodes.get(n).is_some_and(|t| t.keys.values().any(|k| k.path.starts_with("/run/")))
+        };
+        if due.iter().any(gone) {
+            out::err("keys below /run are gone with the start: deploy once more to put them there\n");
+        }
     } else if !due.is_empty() {
         out::err(&format!("a reboot is due: {}\n", names(&due)));
     }

@@ -83,7 +83,7 @@ pub enum Source {
         command: Vec<String>,
     },
     /// The model has it as text. This is a mark only: the text travels beside the document, and not in it.
-    Text,
+    Text {},
 }
 
 /// The longest name of a key.

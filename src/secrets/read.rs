@@ -48,7 +48,7 @@ pub async fn read<'a>(
         let mut list = Vec::new();
         for (name, key) in keys {
             let secret = match (&key.source, known.get(&key.source)) {
-                (Source::Text, _) => texts.get(node, name).cloned().ok_or_else(no_text),
+                (Source::Text {}, _) => texts.get(node, name).cloned().ok_or_else(no_text),
                 (_, Some(secret)) => Ok(secret.clone()),
                 (Source::File { path }, None) => read_file(Path::new(path)),
                 (Source::Command { command }, None) => run(command, dir).await,
@@ -57,7 +57,7 @@ pub async fn read<'a>(
             if secret.bytes().len() > LARGEST {
                 return Err(Error::new(format!("node {node}: the key {name}: it is larger than 1 MiB")));
             }
-            if key.source != Source::Text {
+            if !matches!(key.source, Source::Text {}) {
                 known.insert(key.source.clone(), secret.clone());
             }
             list.push(Carried { name: name.clone(), key: key.clone(), secret });

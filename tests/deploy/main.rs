@@ -10,6 +10,7 @@ mod cuts;
 mod kills;
 mod refusals;
 mod run;
+mod secrets;
 mod starts;
 mod together;
 mod ways;
@@ -56,6 +57,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("boot and reboot of one host", ways::boot_and_reboot),
     ("test and dry-activate", ways::test_and_dry),
     ("other users and another host's help", ways::other_ways),
+    ("secrets", secrets::secrets),
     ("no way to a host", cuts::before_anything),
     ("cut while copying", cuts::while_copying),
     ("cut when locked", cuts::when_locked),

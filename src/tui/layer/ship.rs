@@ -14,6 +14,7 @@ use ratatui::text::{Line, Span};
 
 use super::input::Input;
 use super::{Outcome, Run, window};
+use crate::deploy::KeyChange;
 use crate::deploy::closure::Change;
 use crate::deploy::plan::{HostPlan, Status};
 use crate::deploy::step::{self, Phase};
@@ -166,6 +167,10 @@ fn plan(ship: &Ship, t: &Theme, columns: usize) -> Vec<Line<'static>> {
         }
         for change in host.packages.iter().flatten() {
             tell(words(change), t.dim);
+        }
+        if !host.keys.is_empty() {
+            let keys: Vec<String> = host.keys.iter().map(KeyChange::describe).collect();
+            tell(format!("keys: {}", keys.join(", ")), t.text);
         }
         if let Some(why) = &host.reboot {
             tell(format!("a reboot is due afterwards: {why}"), t.warn);
