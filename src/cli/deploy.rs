@@ -202,7 +202,8 @@ pub(super) async fn ship(wanted: Wanted, how: &HowArgs, global: &Global) -> Outc
     let _sockets = Sockets(settings.clone());
     let records = Records::new(&paths.network_state(&network));
     build_there(&wanted, &selected, how.json, &settings).await?;
-    let survey = deploy::survey(&wanted.deployment, &selected, &settings, &wanted.store, &wanted.secrets).await?;
+    let survey =
+        deploy::survey(&wanted.deployment, &selected, &settings, &wanted.store, &wanted.secrets).await?;
     let plan = plan(&wanted.deployment, &selected, &survey.found, &survey.closures);
     if how.json {
         line(&json!({ "event": "plan", "plan": plan }));
@@ -287,7 +288,11 @@ pub(super) async fn ship(wanted: Wanted, how: &HowArgs, global: &Global) -> Outc
         out::err(&format!("starting anew: {}\n", names(&due)));
         deploy.reboot(&due, Duration::from_secs(600)).await?;
         let gone = |n: &String| {
-            deploy.deployment.nodes.get(n).is_some_and(|t| t.keys.values().any(|k| k.path.starts_with("/run/")))
+            deploy
+                .deployment
+                .nodes
+                .get(n)
+                .is_some_and(|t| t.keys.values().any(|k| k.path.starts_with("/run/")))
         };
         if due.iter().any(gone) {
             out::err("keys below /run are gone with the start: deploy once more to put them there\n");

@@ -67,7 +67,12 @@ fn store(secrets: &Secrets, dir: &Path) -> Result<()> {
 }
 
 /// Puts a machine's secrets into it; what went wrong, a line each.
-pub(super) async fn put(agent: &AgentClient, manifest: &Manifest, node: &str, dir: &Path) -> Vec<(Level, String)> {
+pub(super) async fn put(
+    agent: &AgentClient,
+    manifest: &Manifest,
+    node: &str,
+    dir: &Path,
+) -> Vec<(Level, String)> {
     let mut out = Vec::new();
     for (name, key) in manifest.nodes.get(node).iter().flat_map(|n| &n.keys) {
         let file = dir.join(node).join(name);
@@ -78,7 +83,8 @@ pub(super) async fn put(agent: &AgentClient, manifest: &Manifest, node: &str, di
         };
         match result {
             Ok(()) => log::line(&format!("{node}: the key {name} is there")),
-            Err(e) => out.push((Level::Error, format!("{node}: the key {name} is not in the machine: {}", e.message))),
+            Err(e) => out
+                .push((Level::Error, format!("{node}: the key {name} is not in the machine: {}", e.message))),
         }
     }
     out
@@ -88,7 +94,8 @@ async fn put_one(agent: &AgentClient, name: &str, key: &Key, file: &Path) -> Res
     let secret = secrets::read_file(file)?;
     let (mode, action) = (secrets::permissions(key), secrets::action(key));
     let mkdirs = if key.mk_dirs { "1" } else { "0" };
-    let words = ["sh", "-c", CLONE, "diorama", &key.user, &key.group, &mode, mkdirs, &key.path, name, &action];
+    let words =
+        ["sh", "-c", CLONE, "diorama", &key.user, &key.group, &mode, mkdirs, &key.path, name, &action];
     let mut handle = agent.exec(ExecRequest::new(words)).await.map_err(broken)?;
     // A machine that fails before it has read everything says why.
     let _ = handle.stdin.write(secret.bytes()).await;
@@ -139,7 +146,10 @@ mod tests {
         let file = directory(&session).join("a/db");
         assert_eq!(fs::read(&file).unwrap(), b"hunter2");
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode(&file), mode(file.parent().unwrap()), mode(&directory(&session))), (0o600, 0o700, 0o700));
+        assert_eq!(
+            (mode(&file), mode(file.parent().unwrap()), mode(&directory(&session))),
+            (0o600, 0o700, 0o700)
+        );
         assert!(!stale.exists());
         let e = prepare(&manifest("agent"), &Texts::default(), model, &session).await.unwrap_err();
         assert!(e.message.contains("node a: the key db") && e.hints[0].contains("keyFile"), "{e:?}");

@@ -10,8 +10,8 @@
 //! Invariant: orders are carried out one after the other in the order given; a power cut overtakes
 //! them all.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -302,11 +302,18 @@ impl Life {
             let up = *state.borrow_and_update() == AgentState::Ready;
             if up {
                 // Also when it answered before: it may have booted since. What is there already is left alone.
-                for (level, text) in keys::put(agent, &self.manifest, &self.name, &self.keys).await {
-                    self.tell(Event::Note { level, text });
+                let notes = keys::put(agent, &self.manifest, &self.name, &self.keys).await;
+                let gone = self.agent_closed.load(Ordering::Acquire);
+                // A machine that went down meanwhile gets them when it is back.
+                if !gone && *agent.state().borrow() == AgentState::Ready {
+                    for (level, text) in notes {
+                        self.tell(Event::Note { level, text });
+                    }
+                    self.keyed.send_replace(true);
                 }
+            } else {
+                self.keyed.send_replace(false);
             }
-            self.keyed.send_replace(up);
             if up != was_up {
                 was_up = up;
                 self.tell(Event::Agent { node: self.name.clone(), up });
@@ -361,6 +368,7 @@ impl Life {
                 // A console, unlike the agent's port, does not tell that its guest has gone.
                 let shell = self.manifest.nodes.get(&self.name).map(|n| n.shell);
                 if let (Some(ShellKind::Backdoor), Some(agent)) = (shell, &self.agent) {
+                    self.keyed.send_replace(false);
                     agent.resync();
                 }
             }
@@ -379,6 +387,10 @@ impl Life {
                 // Closed and opened again: what ran in the guest's agent went with it.
                 let open = event.data.get("open").and_then(serde_json::Value::as_bool) == Some(true);
                 let was_closed = self.agent_closed.swap(!open, Ordering::AcqRel);
+                if !open {
+                    // Commands wait until the guest's agent is back, and has the keys again.
+                    self.keyed.send_replace(false);
+                }
                 if let Some(agent) = &self.agent
                     && open
                     && was_closed

@@ -58,7 +58,10 @@ pub(super) async fn changes(link: &Link, keys: &[Carried], salt: &str) -> Result
     let answer = link.run(FOUND, &[], input.as_bytes()).await?;
     let text = answer.text();
     if !answer.ok() || text.lines().next_back() != Some("end") {
-        return Err(Error::new(format!("{}: its answer about secrets is cut off: {}", link.address, answer.err)));
+        return Err(Error::new(format!(
+            "{}: its answer about secrets is cut off: {}",
+            link.address, answer.err
+        )));
     }
     Ok(compare(keys, salt, &text))
 }
@@ -164,7 +167,8 @@ mod tests {
     #[test]
     fn the_start_reads_what_is_sent() {
         let got = String::from_utf8(input(&[carried("sec\nret")])).unwrap();
-        let want = "0 pre-activation 7 22 postgres root 440 1 /run/keys/db db\n\nsec\nretsystemctl reload 'a b'";
+        let want =
+            "0 pre-activation 7 22 postgres root 440 1 /run/keys/db db\n\nsec\nretsystemctl reload 'a b'";
         assert_eq!(got, want);
         assert_eq!(input(&[]), b"\n");
     }

@@ -98,7 +98,10 @@ pub fn key_problems(name: &str, key: &Key) -> Vec<(&'static str, String)> {
         || !name.starts_with(word)
         || !name.chars().all(|c| word(c) || "_.@+-".contains(c))
     {
-        bad("(name)", format!("{name:?} is no key's name: letters, digits and _.@+-, a letter or digit first"));
+        bad(
+            "(name)",
+            format!("{name:?} is no key's name: letters, digits and _.@+-, a letter or digit first"),
+        );
     }
     let path = Path::new(&key.path);
     let plain = key.path.starts_with('/')

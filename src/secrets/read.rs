@@ -78,8 +78,8 @@ fn no_text() -> Error {
 /// When it cannot be read.
 pub fn read_file(path: &Path) -> Result<Secret> {
     let mut bytes = Vec::new();
-    let read = std::fs::File::open(path)
-        .and_then(|file| file.take(LARGEST as u64 + 1).read_to_end(&mut bytes));
+    let read =
+        std::fs::File::open(path).and_then(|file| file.take(LARGEST as u64 + 1).read_to_end(&mut bytes));
     match read {
         Ok(_) => Ok(Secret::new(bytes)),
         Err(e) => Err(Error::new(format!("{}: {e}", path.display()))),
@@ -104,9 +104,9 @@ async fn run(command: &[String], dir: &Path) -> Result<Secret> {
         let (out, said) = tokio::join!(take(stdout, LARGEST as u64 + 1), take(stderr, SAID_MAX));
         (out, said, child.wait().await)
     };
-    let (out, said, status) = tokio::time::timeout(PATIENCE, all).await.map_err(|_| {
-        Error::new(format!("{program} has not ended in {} seconds", PATIENCE.as_secs()))
-    })?;
+    let (out, said, status) = tokio::time::timeout(PATIENCE, all)
+        .await
+        .map_err(|_| Error::new(format!("{program} has not ended in {} seconds", PATIENCE.as_secs())))?;
     let status = status.map_err(|e| Error::new(format!("waiting for {program}: {e}")))?;
     if out.len() <= LARGEST && !status.success() {
         let said = printable(String::from_utf8_lossy(&said).trim());
@@ -159,7 +159,11 @@ mod tests {
             (command(r#"["printf","%s","$(id)"]"#), b"$(id)"),
             (r#"{"kind":"text"}"#.to_owned(), b"hunter2"),
         ] {
-            assert_eq!(got(&source, r#"{"web":{"k":"hunter2"}}"#, dir.path()).await.unwrap(), want, "{source}");
+            assert_eq!(
+                got(&source, r#"{"web":{"k":"hunter2"}}"#, dir.path()).await.unwrap(),
+                want,
+                "{source}"
+            );
         }
         for (source, words) in [
             (r#"{"kind":"file","path":"none"}"#.to_owned(), "No such file"),

@@ -157,7 +157,10 @@ fn what_cannot_be_done_is_said_and_changes_nothing() {
         a.works("rm -f $keys/trouble; keys_back");
         assert_eq!(a.tree(), before);
     };
-    check(&Attempt::new("nobody-of-this-name", "600", "1", "key", ""), "there is no user nobody-of-this-name");
+    check(
+        &Attempt::new("nobody-of-this-name", "600", "1", "key", ""),
+        "there is no user nobody-of-this-name",
+    );
     check(&Attempt::new("me", "600", "0", "a/key", ""), "there is no directory");
     let a = Attempt::new("me", "600", "1", "key", "");
     std::fs::create_dir(a.at("root/key")).unwrap();

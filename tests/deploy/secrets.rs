@@ -116,7 +116,11 @@ pub fn secrets(w: &World, s: &mut Systems) {
     let began = "systemctl show -p InvocationID --value reader.service hello.service";
     let before = w.on(VICTIM, began);
     fs::write(w.path("password"), "another").unwrap();
-    let end = w.begin(&same, &[]).end(0);
+    // By a user whose password sudo asks for on the same standard input.
+    let mut by_keeper = same.clone();
+    by_keeper["nodes"][VICTIM]["targetUser"] = "keeper".into();
+    by_keeper["nodes"][VICTIM]["sudo"] = json!(["sudo", "-H", "--"]);
+    let end = w.begin(&by_keeper, &["--ask-sudo-password"]).end(0);
     end.outcomes(["unchanged", "switched", "unchanged"]);
     let plan = end.plan(VICTIM);
     assert_eq!(plan["keys"], json!([{ "name": "password", "what": "changes" }]));
@@ -168,7 +172,10 @@ pub fn secrets(w: &World, s: &mut Systems) {
     w.on(VICTIM, "rm /var/lib/sick");
 
     // Another owner is a change; a link is replaced and not followed.
-    w.on(VICTIM, "chmod 600 /run/keys/password; cd /var/lib/tokens; cp token /root/led; ln -sf /root/led token");
+    w.on(
+        VICTIM,
+        "chmod 600 /run/keys/password; cd /var/lib/tokens; cp token /root/led; ln -sf /root/led token",
+    );
     fs::write(w.path("password"), "another").unwrap();
     fs::write(w.path("token"), "token one\n").unwrap();
     let end = w.begin(&same, &[]).end(0);
@@ -181,10 +188,11 @@ pub fn secrets(w: &World, s: &mut Systems) {
     w.on(VICTIM, "sync; rm /var/lib/reader");
     let boot = w.on(VICTIM, "cat /proc/sys/kernel/random/boot_id");
     w.ssh(VICTIM, "systemctl reboot");
-    w.wait("a new start", || {
-        w.ssh(VICTIM, "cat /proc/sys/kernel/random/boot_id").filter(|now| *now != boot)
-    });
-    assert_eq!(w.on(VICTIM, "systemctl is-active reader.service; ls /run/keys/password 2>/dev/null; true"), "inactive");
+    w.wait("a new start", || w.ssh(VICTIM, "cat /proc/sys/kernel/random/boot_id").filter(|now| *now != boot));
+    assert_eq!(
+        w.on(VICTIM, "systemctl is-active reader.service; ls /run/keys/password 2>/dev/null; true"),
+        "inactive"
+    );
     let end = w.begin(&same, &[]).end(0);
     assert_eq!(end.plan(VICTIM)["keys"], json!([{ "name": "password", "what": "new" }]));
     w.wait("the reader", || w.ssh(VICTIM, "systemctl is-active reader.service"));

@@ -35,11 +35,14 @@ fn keys_are_there_before_commands_and_after_every_boot() {
         }),
     );
     t.ok(&["up", "-d", "--accel", "tcg", &manifest]);
-    let look = "stat -c '%U:%G:%a' /run/keys /run/keys/db; cat /run/keys/db /etc/printed /tmp/acted; ls /wrong /run/diorama* 2>&1 | wc -l";
-    let want = format!("root:root:750\nroot:root:440\n{SECRET}a ba b2\n");
+    let look = "stat -c '%u:%g:%a' /run/keys /run/keys/db; cat /run/keys/db /etc/printed /tmp/acted; ls /wrong /run/diorama* 2>&1 | wc -l";
+    let want = format!("0:0:750\n0:0:440\n{SECRET}a ba b2\n");
     assert_eq!(t.guest("web", look), want);
     let view = t.view().to_string();
-    assert!(view.contains("the key wrong is not in the machine: there is no user nobody-of-this-name"), "{view}");
+    assert!(
+        view.contains("the key wrong is not in the machine: there is no user nobody-of-this-name"),
+        "{view}"
+    );
 
     // Nobody sees it but the machine and two private files.
     let text = |path: &std::path::Path| fs::read_to_string(path).unwrap();
@@ -60,7 +63,8 @@ fn keys_are_there_before_commands_and_after_every_boot() {
     fs::remove_file(t.path("secret")).unwrap();
     kill(Pid::from_raw(t.daemon("keyed")), Signal::SIGKILL).unwrap();
     t.ok(&["ls"]);
-    t.ok(&["node", "restart", "web"]);
+    t.ok(&["node", "crash", "web"]);
+    t.ok(&["node", "start", "web"]);
     assert_eq!(t.guest("web", look), want);
     t.ok(&["down", "--power"]);
     t.assert_clean();

@@ -31,7 +31,7 @@ let
       text = mkOption { type = secret; default = null; description = "The secret itself, which is then in the model's file for everybody to read."; };
       keyCommand = mkOption { type = types.nullOr (types.listOf types.str); default = null; example = [ "pass" "show" "db" ]; description = "The command that prints the secret on the machine that deploys, a word an entry; no shell reads it."; };
       keyFile = mkOption { type = types.nullOr file; default = null; apply = value: if value == null then null else toString value; description = "The file that holds the secret on the machine that deploys; a relative name is meant from the model's directory."; };
-      destDir = mkOption { type = types.str; default = "/run/keys"; apply = toString; description = "The directory on the host."; };
+      destDir = mkOption { type = file; default = "/run/keys"; apply = toString; description = "The directory on the host."; };
       name = mkOption { type = types.str; default = name; description = "The file's name in it."; };
       path = mkOption { type = types.str; default = "${config.destDir}/${config.name}"; defaultText = "destDir/name"; description = "The file, for modules that name it."; };
       user = mkOption { type = types.str; default = "root"; description = "Whose the file is."; };
@@ -43,7 +43,7 @@ let
   morph = {
     options = {
       source = mkOption { type = file; apply = toString; description = "The file that holds the secret on the machine that deploys; a relative name is meant from the model's directory."; };
-      destination = mkOption { type = types.str; description = "The file on the host."; };
+      destination = mkOption { type = file; apply = toString; description = "The file on the host."; };
       owner.user = mkOption { type = types.str; default = "root"; description = "Whose the file is."; };
       owner.group = mkOption { type = types.str; default = "root"; description = "The file's group."; };
       permissions = permissions "0400";

@@ -62,9 +62,10 @@ key_keep() { # NUMBER FILE
   fi
 }
 
+# Runs an action; one that hangs may not hold up the way back.
 key_act() { # NUMBER
   if [ ! -s "$keys/$1.action" ]; then return 0; fi
-  sh "$keys/$1.action" >>"$said" 2>&1 </dev/null &
+  timeout 300 sh "$keys/$1.action" >>"$said" 2>&1 </dev/null &
   child=$!
   wait "$child"
   key_status=$?
