@@ -55,7 +55,7 @@ fn from_files(w: &World, toplevel: impl Fn(&str) -> Value) -> Value {
     all["nodes"][VICTIM]["keys"] = json!({
         "password": {
             "path": "/run/keys/password", "user": "admin", "group": "keys", "permissions": "0440",
-            "source": { "kind": "file", "path": "password" },
+            "source": { "kind": "file", "path": "secret" },
         },
         "token": {
             "path": "/var/lib/tokens/token", "uploadAt": "post-activation",
@@ -107,7 +107,7 @@ pub fn secrets(w: &World, s: &mut Systems) {
     );
     assert_eq!(words(&Command::new("sh").args(["-c", &here]).output().unwrap()), "");
 
-    fs::write(w.path("password"), SECRET).unwrap();
+    fs::write(w.path("secret"), SECRET).unwrap();
     fs::write(w.path("token"), "token one\n").unwrap();
     let same = from_files(w, |name| w.host(name).unwrap().current.into());
     w.begin(&same, &[]).end(0);
@@ -115,7 +115,7 @@ pub fn secrets(w: &World, s: &mut Systems) {
     // A secret alone is deployed, and whoever has not asked for it is left alone.
     let began = "systemctl show -p InvocationID --value reader.service hello.service";
     let before = w.on(VICTIM, began);
-    fs::write(w.path("password"), "another").unwrap();
+    fs::write(w.path("secret"), "another").unwrap();
     // By a user whose password sudo asks for on the same standard input.
     let mut by_keeper = same.clone();
     by_keeper["nodes"][VICTIM]["targetUser"] = "keeper".into();
@@ -135,7 +135,7 @@ pub fn secrets(w: &World, s: &mut Systems) {
     // A unit that fails takes the old one back, and what was new goes.
     w.on(VICTIM, &format!("echo {} >/var/lib/fail", s.new.0));
     let mut new = from_files(w, |name| s.new.1["nodes"][name]["toplevel"].clone());
-    fs::write(w.path("password"), "a third").unwrap();
+    fs::write(w.path("secret"), "a third").unwrap();
     fs::write(w.path("token"), "token two\n").unwrap();
     new["nodes"][VICTIM]["keys"]["extra"] =
         json!({ "path": "/var/lib/extra/deep/key", "source": { "kind": "file", "path": "token" } });
@@ -176,7 +176,7 @@ pub fn secrets(w: &World, s: &mut Systems) {
         VICTIM,
         "chmod 600 /run/keys/password; cd /var/lib/tokens; cp token /root/led; ln -sf /root/led token",
     );
-    fs::write(w.path("password"), "another").unwrap();
+    fs::write(w.path("secret"), "another").unwrap();
     fs::write(w.path("token"), "token one\n").unwrap();
     let end = w.begin(&same, &[]).end(0);
     let want = json!([{ "name": "password", "what": "access" }, { "name": "token", "what": "changes" }]);
