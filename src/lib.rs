@@ -7,6 +7,7 @@
 //! cli, tui ─▶ client ─▶ proto ─▶ model
 //! cli ─▶ script ─▶ proto
 //! cli, tui ─▶ deploy ─▶ client, nix
+//! deploy, daemon ─▶ secrets ─▶ model
 //! daemon ─▶ session ─▶ switch, console, qemu ─▶ model
 //! ```
 //!
@@ -34,6 +35,7 @@ pub mod picture;
 pub mod proto;
 pub mod qemu;
 pub mod script;
+pub mod secrets;
 pub mod session;
 pub mod shell;
 pub mod switch;

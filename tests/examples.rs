@@ -57,6 +57,13 @@ fn the_router_translates_addresses() {
 }
 
 #[test]
+fn secrets_are_there_before_who_reads_them() {
+    let subtests =
+        ["the service reads its password", "without the password it ends", "it is there again after a start"];
+    passes("secrets", &subtests, &[]);
+}
+
+#[test]
 fn the_load_balancer_loses_back_ends() {
     let subtests = [
         "every back end answers through the proxy",

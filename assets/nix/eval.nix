@@ -42,6 +42,7 @@ let
     };
 
   infrastructures = import ./lib/infrastructure.nix lib;
+  inherit (import ./lib/keys.nix lib) textsOf;
   places = names: infrastructures.read { inherit infrastructure distribution names; };
   network = networks.evalNetwork {
     model = source.model.value;
@@ -86,6 +87,7 @@ if source ? deployRs then answer // {
 else if source ? systems then answer // {
   inherit (ready) system;
   inherit (readyProduction) deployment realise;
+  secrets = textsOf ready.configs;
 }
 else builtins.seq network.sane {
   version = 1;
@@ -93,6 +95,8 @@ else builtins.seq network.sane {
   missingPackages = missing;
   manifest = if missing == [ ] && clone then manifests.manifestOf network else null;
   realise = if missing != [ ] then { } else if clone then manifests.realiseOf network else production.realise;
+  # The secrets that the model has as text, by node and name. They are nowhere else in this answer.
+  secrets = if missing == [ ] then textsOf network.configs else { };
 } // lib.optionalAttrs (!clone) {
   deployment = if missing == [ ] then production.deployment else null;
   # A name that is no node's is the program's to complain of.

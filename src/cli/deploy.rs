@@ -26,10 +26,11 @@ use crate::deploy::model::Deployment;
 use crate::deploy::plan::{Plan, Status, megabytes, plan};
 use crate::deploy::remote::Job;
 use crate::deploy::words::{self, Goal, Strategy, exit_status};
-use crate::deploy::{self, Deploy, Options, Records, Settings, print_plan, select};
+use crate::deploy::{self, Deploy, Inquiry, Options, Records, Settings, print_plan, select};
 use crate::error::{Error, Result, ResultExt};
 use crate::nix::Store;
 use crate::paths::Paths;
+use crate::secrets::Secrets;
 
 const EXAMPLES: &str = "\
 Everything is copied before anything is activated, and nothing is kept before everything is active,
@@ -127,7 +128,19 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
         rehearse(&common::paths(global)?, &built.deployment, &built.model, args.model.nixpkgs.as_deref())
             .await?;
     }
+    let selected = select::select(&built.deployment, &args.how.reach.on)?;
+    let secrets = match args.how.goal {
+        // What is put below /run now is not there after the start that this is about.
+        Goal::Boot => {
+            if built.deployment.nodes.iter().any(|(n, t)| selected.contains(n) && !t.keys.is_empty()) {
+                out::err("--goal boot puts no keys on hosts; deploy once more when they have started\n");
+            }
+            Arc::default()
+        }
+        _ => built.secrets(&selected).await?,
+    };
     let wanted = Wanted {
+        secrets,
         deployment: built.deployment,
         model: std::path::absolute(&built.model)?.display().to_string(),
         infrastructure: built.infrastructure.map(|file| file.display().to_string()),
@@ -174,6 +187,8 @@ async fn rehearse(paths: &Paths, deployment: &Deployment, model: &Path, nixpkgs:
 /// What is to be deployed.
 pub(super) struct Wanted {
     pub deployment: Deployment,
+    /// What is put on the hosts beside their systems.
+    pub secrets: Arc<Secrets>,
     pub model: String,
     pub infrastructure: Option<String>,
     pub distribution: Option<String>,
@@ -196,8 +211,15 @@ pub(super) async fn ship(wanted: Wanted, how: &HowArgs, global: &Global) -> Outc
     let records = Records::new(&paths.network_state(&network));
     build_there(&wanted, &selected, how.json, &settings).await?;
     // What hosts build is there by now.
-    let none = BTreeMap::new();
-    let survey = deploy::survey(&wanted.deployment, &selected, &none, &settings, &wanted.store).await?;
+    let survey = Inquiry {
+        deployment: &wanted.deployment,
+        selected: &selected,
+        recipes: &BTreeMap::new(),
+        settings: &settings,
+        store: &wanted.store,
+        secrets: &wanted.secrets,
+    };
+    let survey = survey.ask().await?;
     let plan = plan(&wanted.deployment, &selected, &survey.found, &survey.closures);
     if how.json {
         line(&json!({ "event": "plan", "plan": plan }));
@@ -242,6 +264,7 @@ pub(super) async fn ship(wanted: Wanted, how: &HowArgs, global: &Global) -> Outc
         deployment: wanted.deployment,
         settings,
         store: wanted.store,
+        secrets: wanted.secrets,
     };
     let (mut stop, interrupted) = stops()?;
     let mut teller = Teller::new(how.json);
@@ -279,6 +302,16 @@ pub(super) async fn ship(wanted: Wanted, how: &HowArgs, global: &Global) -> Outc
     if how.reboot && !due.is_empty() && how.goal != Goal::Test {
         out::err(&format!("starting anew: {}\n", names(&due)));
         deploy.reboot(&due, Duration::from_secs(600)).await?;
+        let gone = |n: &String| {
+            deploy
+                .deployment
+                .nodes
+                .get(n)
+                .is_some_and(|t| t.keys.values().any(|k| k.path.starts_with("/run/")))
+        };
+        if due.iter().any(gone) {
+            out::err("keys below /run are gone with the start: deploy once more to put them there\n");
+        }
     } else if !due.is_empty() {
         out::err(&format!("a reboot is due: {}\n", names(&due)));
     }

@@ -2,7 +2,7 @@
 
 use super::production::{self, BuildArgs, ModelArgs, ReachArgs, Sockets};
 use super::{Global, Outcome, common, eval, out};
-use crate::deploy::{self, print_plan, select};
+use crate::deploy::{self, Inquiry, print_plan, select};
 
 const EXAMPLES: &str = "\
 Asks all hosts at once, over SSH: whether they can be reached, who they are, what they run and what
@@ -33,11 +33,20 @@ pub(super) async fn run(args: &Args, global: &Global) -> Outcome {
     let cancel = eval::cancelled_by_ctrl_c();
     let built = production::build(&args.model, &args.build, global, args.json, &cancel).await?;
     let selected = select::select(&built.deployment, &args.reach.on)?;
+    let secrets = built.secrets(&selected).await?;
     let paths = common::paths(global)?;
     let settings = production::settings(&built.deployment.network.name, &args.reach, &paths)?;
     let _sockets = Sockets(settings.clone());
     // A plan changes nothing, and a build is a change of a host's store: it is foreseen, not made.
-    let survey = deploy::survey(&built.deployment, &selected, &built.remote, &settings, &built.store).await?;
+    let inquiry = Inquiry {
+        deployment: &built.deployment,
+        selected: &selected,
+        recipes: &built.remote,
+        settings: &settings,
+        store: &built.store,
+        secrets: &secrets,
+    };
+    let survey = inquiry.ask().await?;
     let plan = deploy::plan::plan(&built.deployment, &selected, &survey.found, &survey.closures);
     if args.json {
         out::json(&plan)?;

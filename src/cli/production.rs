@@ -1,6 +1,6 @@
 //! What the verbs share that concern production: the hosts, the way to them, what a person is told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ use crate::deploy::{Compress, Password, Records, Settings};
 use crate::error::{Error, Result, ResultExt};
 use crate::nix::{Evaluator, Hosts, Options, Progress, Store};
 use crate::paths::{self, Paths};
+use crate::secrets::{self, Secrets, Texts};
 
 /// How the model and its hosts are named.
 #[derive(Debug, Clone, clap::Args)]
@@ -99,6 +100,21 @@ pub struct Built {
     pub remote: BTreeMap<String, Vec<String>>,
     /// This machine's store.
     pub store: Store,
+    /// The secrets that the model has as text.
+    pub texts: Texts,
+}
+
+impl Built {
+    /// Reads the secrets of some hosts from where they are.
+    ///
+    /// # Errors
+    /// Names the first that cannot be had.
+    pub async fn secrets(&self, selected: &BTreeSet<String>) -> Result<Arc<Secrets>> {
+        let nodes = self.deployment.nodes.iter().filter(|(node, _)| selected.contains(*node));
+        let dir = self.model.parent().unwrap_or(Path::new("/"));
+        let read = secrets::read(nodes.map(|(node, target)| (node, &target.keys)), &self.texts, dir).await;
+        Ok(Arc::new(read.map_err(|e| e.hint("nothing was changed on any host"))?))
+    }
 }
 
 /// Evaluates a model for production and builds what its hosts do not build themselves.
@@ -121,7 +137,8 @@ pub async fn build(
     let mut remote = BTreeMap::new();
     let deployment = match production.hosts.clone() {
         Hosts::Ours(deployment) => {
-            let deployment = model::parse(&deployment.to_string())?;
+            let mut deployment = model::parse(&deployment.to_string())?;
+            locate_keys(&mut deployment, &model);
             let there = |node: &String| {
                 how.build_on_target || deployment.nodes.get(node).is_some_and(|target| target.build_on_target)
             };
@@ -145,26 +162,31 @@ pub async fn build(
     }
     let infrastructure = infrastructure(args, &model)?.and_then(|file| std::fs::canonicalize(file).ok());
     let distribution = distribution(args, &model)?.and_then(|file| std::fs::canonicalize(file).ok());
-    Ok(Built { deployment, model, infrastructure, distribution, remote, store })
+    let texts = production.texts;
+    Ok(Built { deployment, model, infrastructure, distribution, remote, store, texts })
 }
 
 /// A deployment from a file, ours or deploy-rs', whose systems are in the store.
 fn written(file: &Path, args: &ModelArgs, store: Store) -> Result<Built> {
     no_infrastructure(args, "a deployment in JSON names its hosts itself")?;
     let text = std::fs::read_to_string(file).doing(file.display())?;
-    let deployment = if foreign::is_deploy_rs(&text) {
+    let mut deployment = if foreign::is_deploy_rs(&text) {
         let name = args.name.clone().unwrap_or_else(|| models::name_from_file(file));
         deploy_rs(&common::session_name(&name)?, &text)
     } else {
         model::parse(&text)
-    };
+    }
+    .doing(file.display())?;
+    let model = std::path::absolute(file)?;
+    locate_keys(&mut deployment, &model);
     Ok(Built {
-        deployment: deployment.doing(file.display())?,
-        model: std::path::absolute(file)?,
+        deployment,
+        model,
         infrastructure: None,
         distribution: None,
         remote: BTreeMap::new(),
         store,
+        texts: Texts::default(),
     })
 }
 
@@ -183,6 +205,12 @@ fn no_infrastructure(args: &ModelArgs, why: &str) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Files of secrets are meant from where the model is.
+fn locate_keys(deployment: &mut Deployment, model: &Path) {
+    let dir = model.parent().unwrap_or(Path::new("/"));
+    secrets::resolve(deployment.nodes.values_mut().flat_map(|target| target.keys.values_mut()), dir);
 }
 
 /// What evaluates the model that the command line names, for production; the model's file with it. `image` is the

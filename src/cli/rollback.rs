@@ -1,6 +1,7 @@
 //! `diorama rollback`: an earlier generation again, on all hosts or some.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::deploy::{self, HowArgs, Wanted};
 use super::{Global, Outcome, common, production};
@@ -70,6 +71,7 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
     deploy::ship(
         Wanted {
             deployment,
+            secrets: Arc::default(),
             model,
             infrastructure,
             distribution,

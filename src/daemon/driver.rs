@@ -58,11 +58,22 @@ pub(super) enum Msg {
     /// A client wants what a machine's QEMU tells of itself.
     QmpEvents(String, oneshot::Sender<Result<Arc<Console>, Response>>),
     /// A client wants a root shell.
-    Agent(String, oneshot::Sender<Result<(AgentClient, NodeState), Response>>),
+    Agent(String, oneshot::Sender<Result<RootShell, Response>>),
     /// A client came or went.
     Attached(bool),
     /// A client watches from now on.
     Subscribed,
+}
+
+/// A machine's root shell.
+#[derive(Debug)]
+pub(super) struct RootShell {
+    /// The way to it.
+    pub agent: AgentClient,
+    /// Whether the machine has its keys, which commands may rely on.
+    pub keyed: watch::Receiver<bool>,
+    /// How the machine is.
+    pub state: NodeState,
 }
 
 /// What a client wants.
@@ -398,7 +409,7 @@ impl Driver {
         self.step(event);
     }
 
-    fn agent(&self, node: &str) -> Result<(AgentClient, NodeState), Response> {
+    fn agent(&self, node: &str) -> Result<RootShell, Response> {
         let refuse = |message: String, hint: String| Response::Error { message, hint: Some(hint) };
         let Some(m) = self.state.machines.get(node) else { return Err(self.unknown(node)) };
         match m.state {
@@ -411,8 +422,8 @@ impl Driver {
                 return Err(refuse(format!("{node} is not running"), format!("diorama node start {node}")));
             }
         }
-        match self.machines.get(node).and_then(|m| m.agent.clone()) {
-            Some(agent) => Ok((agent, m.state)),
+        match self.machines.get(node).and_then(|m| Some((m.agent.clone()?, m.keyed.clone()))) {
+            Some((agent, keyed)) => Ok(RootShell { agent, keyed, state: m.state }),
             None => Err(refuse(
                 format!("{node} has no agent to run commands"),
                 format!("diorama console {node} is its serial console"),

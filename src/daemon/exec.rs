@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::connection::Shared;
 use super::console::Console;
-use super::driver::{Ask, Msg};
+use super::driver::{Ask, Msg, RootShell};
 use super::outbox::{Gone, Outbox, Window};
 use crate::agent::{AgentClient, AgentState, ExecError, ExecRequest, ExitStatus, Size, Stream};
 use crate::proto::{NodeState, Response, ServerMessage, StreamEnd};
@@ -239,8 +239,8 @@ async fn start(shared: &Shared, command: &Command) -> Result<crate::agent::ExecH
     let (reply, answer) = oneshot::channel();
     let _ = shared.events.send(Msg::Agent(command.node.clone(), reply));
     let ending = |_| refuse("the session is ending".into(), None);
-    let (agent, state) = answer.await.map_err(ending)??;
-    wait_for_agent(shared, &agent, &command.node, state).await?;
+    let RootShell { agent, keyed, state } = answer.await.map_err(ending)??;
+    wait_for_agent(shared, &agent, keyed, &command.node, state).await?;
     let request = ExecRequest {
         env: command.env.iter().map(env).collect(),
         pty: command.pty.map(|(rows, cols)| Size { rows, cols }),
@@ -249,15 +249,19 @@ async fn start(shared: &Shared, command: &Command) -> Result<crate::agent::ExecH
     agent.exec(request).await.map_err(|e| refuse(e.to_string(), None))
 }
 
-/// Waits until the agent answers, for as long as the machine lives and patience lasts.
+/// Waits until the agent answers and the machine has its keys, for as long as the machine lives and patience lasts.
 async fn wait_for_agent(
     shared: &Shared,
     agent: &AgentClient,
+    mut keyed: watch::Receiver<bool>,
     node: &str,
     state: NodeState,
 ) -> Result<(), Response> {
     let mut answers = agent.state();
-    let ready = answers.wait_for(|s| *s == AgentState::Ready);
+    let ready = async {
+        let ready = answers.wait_for(|s| *s == AgentState::Ready).await.is_ok();
+        ready && keyed.wait_for(|keyed| *keyed).await.is_ok()
+    };
     let limit = if state == NodeState::Up { AGENT_UP } else { AGENT_BOOTING };
     let refuse = |message: String| Response::Error {
         message,
@@ -277,8 +281,8 @@ async fn wait_for_agent(
     tokio::select! {
         biased;
         ready = ready => match ready {
-            Ok(_) => Ok(()),
-            Err(_) => Err(refuse(format!("{node} has stopped"))),
+            true => Ok(()),
+            false => Err(refuse(format!("{node} has stopped"))),
         },
         why = gone => Err(refuse(why)),
         () = tokio::time::sleep(limit) => Err(refuse(format!(

@@ -10,6 +10,7 @@
 //! Invariant: orders are carried out one after the other in the order given; a power cut overtakes
 //! them all.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,12 +18,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::console::Console;
 use super::driver::{Events, Msg};
-use super::{Context, adopt, forward, log, machinery};
+use super::{Context, adopt, forward, keys, log, machinery};
 use crate::agent::{AgentClient, AgentState, ExecRequest};
 use crate::console::{DEFAULT_COLS, DEFAULT_ROWS, Screen};
 use crate::error::{Error, Result};
@@ -85,6 +86,8 @@ pub(super) struct Machine {
     process: Arc<Mutex<Option<Arc<Process>>>>,
     /// The root shell, when the machine has one.
     pub agent: Option<AgentClient>,
+    /// Whether the machine has its keys, or never will since it last booted.
+    pub keyed: watch::Receiver<bool>,
 }
 
 impl Machine {
@@ -132,6 +135,10 @@ struct Life {
     reason: Arc<Mutex<Option<String>>>,
     /// Whether the guest has closed its agent's port since it last opened it.
     agent_closed: Arc<AtomicBool>,
+    /// Whether the machine has its keys.
+    keyed: Arc<watch::Sender<bool>>,
+    /// Where they are.
+    keys: PathBuf,
 }
 
 /// Starts a machine's life. Must be called within the runtime.
@@ -163,8 +170,15 @@ pub(super) fn start(
         process: Arc::default(),
         reason: Arc::default(),
         agent_closed: Arc::default(),
+        keyed: Arc::new(watch::Sender::new(false)),
+        keys: keys::directory(&context.files),
     };
-    let machine = Machine { orders, process: life.process.clone(), agent: life.agent.clone() };
+    let machine = Machine {
+        orders,
+        process: life.process.clone(),
+        agent: life.agent.clone(),
+        keyed: life.keyed.subscribe(),
+    };
     tokio::spawn(life.run(context, manifest, origin, inbox));
     machine
 }
@@ -286,6 +300,20 @@ impl Life {
         let mut was_up = false;
         loop {
             let up = *state.borrow_and_update() == AgentState::Ready;
+            if up {
+                // Also when it answered before: it may have booted since. What is there already is left alone.
+                let notes = keys::put(agent, &self.manifest, &self.name, &self.keys).await;
+                let gone = self.agent_closed.load(Ordering::Acquire);
+                // A machine that went down meanwhile gets them when it is back.
+                if !gone && *agent.state().borrow() == AgentState::Ready {
+                    for (level, text) in notes {
+                        self.tell(Event::Note { level, text });
+                    }
+                    self.keyed.send_replace(true);
+                }
+            } else {
+                self.keyed.send_replace(false);
+            }
             if up != was_up {
                 was_up = up;
                 self.tell(Event::Agent { node: self.name.clone(), up });
@@ -340,6 +368,7 @@ impl Life {
                 // A console, unlike the agent's port, does not tell that its guest has gone.
                 let shell = self.manifest.nodes.get(&self.name).map(|n| n.shell);
                 if let (Some(ShellKind::Backdoor), Some(agent)) = (shell, &self.agent) {
+                    self.keyed.send_replace(false);
                     agent.resync();
                 }
             }
@@ -358,6 +387,10 @@ impl Life {
                 // Closed and opened again: what ran in the guest's agent went with it.
                 let open = event.data.get("open").and_then(serde_json::Value::as_bool) == Some(true);
                 let was_closed = self.agent_closed.swap(!open, Ordering::AcqRel);
+                if !open {
+                    // Commands wait until the guest's agent is back, and has the keys again.
+                    self.keyed.send_replace(false);
+                }
                 if let Some(agent) = &self.agent
                     && open
                     && was_closed

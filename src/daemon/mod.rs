@@ -17,6 +17,7 @@ mod console;
 mod driver;
 mod exec;
 mod forward;
+mod keys;
 mod load;
 mod log;
 mod machine;

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::driver::{Events, Msg};
-use super::{Context, checks, log};
+use super::{Context, checks, keys, log};
 use crate::error::{Error, Result, ResultExt};
 use crate::files;
 use crate::model::Manifest;
@@ -53,6 +53,10 @@ async fn prepare(context: &Arc<Context>, events: &Events, cancel: &CancellationT
     let manifest = evaluation.manifest.clone();
     let system_why = format!("{}: {}", evaluation.system.name, evaluation.system.why);
     tell(events, Event::Evaluated { manifest: Box::new(manifest.clone()), system_why });
+    // Before anything is built: a secret that cannot be had stops the start.
+    for text in keys::prepare(&manifest, &evaluation.texts, &evaluation.model, &context.files).await? {
+        tell(events, Event::Note { level: Level::Warning, text });
+    }
     let machinery = machinery.await.map_err(|e| Error::new(e.to_string()))??;
     tell(events, Event::Accelerator(machinery.accelerator()));
     let state = context.paths.network_state(&context.options.session);

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::channel::{Channel, Said};
 use super::copy;
 use super::health;
+use super::keys;
 use super::local::LocalClosure;
 use super::model::{Target, is_store_path};
 use super::order::{Due, Order};
@@ -27,6 +28,7 @@ use super::standing::{FRESH, Standing, standing};
 use super::words::{Effect, Event, Goal};
 use crate::error::{Error, Result};
 use crate::nix::Store;
+use crate::secrets::{Carried, KEYS};
 
 const START: &str = include_str!("sh/start.sh");
 const SUPERVISE: &str = include_str!("sh/supervise.sh");
@@ -60,6 +62,8 @@ pub(super) struct Agent {
     pub store: Store,
     pub network: String,
     pub goal: Goal,
+    /// What is put on the host with the new system.
+    pub secrets: Vec<Carried>,
     pub token: String,
     /// The system that the plan was made for.
     pub expected: String,
@@ -163,7 +167,8 @@ impl Agent {
             Effect::Lock => {
                 let record = self.record.clone();
                 let (new, expected) = (self.target.toplevel.clone(), self.expected.clone());
-                match self.start(talk, self.goal, &new, &expected, &record).await {
+                let secrets = self.secrets.clone();
+                match self.start(talk, self.goal, &new, &expected, &record, &secrets).await {
                     Ok(()) => {}
                     Err(e) => self.tell(Event::Failed(e.to_string())).await,
                 }
@@ -252,11 +257,14 @@ impl Agent {
         new: &str,
         expected: &str,
         record: &HostRecord,
+        secrets: &[Carried],
     ) -> Result<()> {
         let link = self.link().await.map_err(|e| Error::new(e.to_string()))?;
-        let mut input = serde_json::to_string(record)?;
-        input.push('\n');
-        input.push_str(SUPERVISE);
+        let mut input = serde_json::to_vec(record)?;
+        input.push(b'\n');
+        input.append(&mut keys::input(secrets));
+        input.extend_from_slice(KEYS.as_bytes());
+        input.extend_from_slice(SUPERVISE.as_bytes());
         let goal = match goal {
             Goal::Switch | Goal::DryActivate => "switch",
             Goal::Boot => "boot",
@@ -264,7 +272,7 @@ impl Agent {
         };
         let patience = self.patience.as_secs().to_string();
         let args = [&talk.token, goal, new, expected, &patience, &self.network, &record.by];
-        let answer = tokio::time::timeout(START_LIMIT, link.run(START, &args, input.as_bytes()))
+        let answer = tokio::time::timeout(START_LIMIT, link.run(START, &args, &input))
             .await
             .map_err(|_| Error::new(format!("{}: it does not start a supervisor", link.address)))??;
         if !answer.ok() {
@@ -496,7 +504,7 @@ impl Agent {
         let mut record = self.previous.clone().unwrap_or_else(|| self.record.clone());
         record.toplevel = old.to_owned();
         let mut talk = Talk { token: format!("{}-back", self.token), ..Talk::default() };
-        self.start(&mut talk, Goal::Switch, old, "any", &record).await?;
+        self.start(&mut talk, Goal::Switch, old, "any", &record, &[]).await?;
         loop {
             let due = talk.order.as_ref().map(Order::deadline);
             let said = tokio::select! {

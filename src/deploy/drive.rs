@@ -7,26 +7,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::agent::{Agent, Heard};
-use super::health;
-use super::local::{self, LocalClosure};
-use super::model::{Deployment, Target, levels};
+use super::local;
+use super::model::{Deployment, levels};
 use super::plan::{Plan, Status};
-use super::probe::{self, Found, Probe, in_time};
+use super::probe::{self, Found};
 use super::record::HostRecord;
-use super::remote;
 use super::ssh::{Link, Settings};
 use super::step::{Setup, State};
+use super::survey::Survey;
 use super::words::{Effect, Goal, Outcome, Phase, Strategy};
 use crate::error::{Error, Result, ResultExt};
 use crate::nix::Store;
-
-/// Hosts that are asked at once.
-const ASKED: usize = 16;
+use crate::secrets::Secrets;
 
 /// How a deployment is done.
 #[derive(Debug, Clone)]
@@ -90,191 +87,6 @@ pub enum Happening {
     },
 }
 
-/// What was found of a network's hosts.
-#[derive(Debug, Default)]
-pub struct Survey {
-    /// How each was found.
-    pub found: BTreeMap<String, Found>,
-    /// The systems' closures.
-    pub closures: BTreeMap<String, LocalClosure>,
-    links: BTreeMap<String, Arc<Link>>,
-}
-
-/// Asks all hosts at once how they are. `recipes` are the derivations of systems that their hosts are to build, and
-/// have not built yet.
-///
-/// # Errors
-/// When a task of the program fails.
-pub async fn survey(
-    deployment: &Deployment,
-    selected: &BTreeSet<String>,
-    recipes: &BTreeMap<String, Vec<String>>,
-    settings: &Arc<Settings>,
-    store: &Store,
-) -> Result<Survey> {
-    let mut out = Survey::default();
-    let limit = Arc::new(Semaphore::new(ASKED));
-    let mut asked = JoinSet::new();
-    let mut known: BTreeMap<&str, Option<LocalClosure>> = BTreeMap::new();
-    for (node, target) in deployment.nodes.iter().filter(|(n, _)| selected.contains(*n)) {
-        let closure = match known.get(target.toplevel.as_str()) {
-            Some(closure) => closure.clone(),
-            // What an earlier generation needs may be on its host alone.
-            None => local::closure_of(store, &target.toplevel).await.ok(),
-        };
-        known.insert(&target.toplevel, closure.clone());
-        let (node, target, settings) = (node.clone(), target.clone(), Arc::clone(settings));
-        let (network, limit) = (deployment.network.name.clone(), Arc::clone(&limit));
-        let (store, recipe) = (store.clone(), recipes.get(&node).cloned());
-        asked.spawn(async move {
-            let _permit = limit.acquire().await;
-            match Link::open(&target, &settings).await {
-                Ok(link) => match in_time(ask(&link, &store, &network, (&target, recipe), closure)).await {
-                    Ok((probe, closure)) => (node, Found::Host(Box::new(probe)), Some(link), closure),
-                    Err(e) => (node, Found::Odd(e.to_string()), Some(link), LocalClosure::default()),
-                },
-                Err(e) => (node, Found::NoWay(e), None, closure.unwrap_or_default()),
-            }
-        });
-    }
-    while let Some(done) = asked.join_next().await {
-        let (node, found, link, closure) =
-            done.map_err(|e| Error::new(format!("a task of the program: {e}")))?;
-        if let Some(link) = link {
-            out.links.insert(node.clone(), Arc::new(link));
-        }
-        out.closures.insert(node.clone(), closure);
-        out.found.insert(node, found);
-    }
-    Ok(out)
-}
-
-/// Asks hosts how they are, and nothing about what they shall become.
-///
-/// # Errors
-/// When a task of the program fails.
-pub async fn status(deployment: &Deployment, settings: &Arc<Settings>) -> Result<BTreeMap<String, Found>> {
-    let limit = Arc::new(Semaphore::new(ASKED));
-    let mut asked = JoinSet::new();
-    for (node, target) in &deployment.nodes {
-        let (node, target, settings) = (node.clone(), target.clone(), Arc::clone(settings));
-        let (network, limit) = (deployment.network.name.clone(), Arc::clone(&limit));
-        asked.spawn(async move {
-            let _permit = limit.acquire().await;
-            let found = match Link::open(&target, &settings).await {
-                Ok(link) => match in_time(probe::ask(&link, &network)).await {
-                    Ok(probe) => Found::Host(Box::new(probe)),
-                    Err(e) => Found::Odd(e.to_string()),
-                },
-                Err(e) => Found::NoWay(e),
-            };
-            (node, found)
-        });
-    }
-    let mut out = BTreeMap::new();
-    while let Some(done) = asked.join_next().await {
-        let (node, found) = done.map_err(|e| Error::new(format!("a task of the program: {e}")))?;
-        out.insert(node, found);
-    }
-    Ok(out)
-}
-
-async fn ask(
-    link: &Link,
-    store: &Store,
-    network: &str,
-    (target, recipe): (&Target, Option<Vec<String>>),
-    closure: Option<LocalClosure>,
-) -> Result<(Probe, LocalClosure)> {
-    let mut probe = probe::ask(link, network).await?;
-    if !probe.lacks.is_empty() || !probe::fits(&probe.machine, target) {
-        return Ok((probe, closure.unwrap_or_default()));
-    }
-    // What it has built before it need not build.
-    let recipe = match recipe {
-        Some(recipe) if !probe::invalid(link, &[&target.toplevel]).await?.is_empty() => Some(recipe),
-        _ => None,
-    };
-    let closure = match closure {
-        Some(closure) => closure,
-        None if recipe.is_some() => LocalClosure::default(),
-        None => LocalClosure {
-            paths: probe::closure(link, &target.toplevel)
-                .await
-                .map_err(|_| {
-                    Error::new(format!(
-                        "{} is neither in this machine's store nor in the host's",
-                        target.toplevel
-                    ))
-                })?
-                .into_iter()
-                .map(|path| (path, 0))
-                .collect(),
-            inhibitors: probe::inhibitors(link, &target.toplevel).await?,
-            ..LocalClosure::default()
-        },
-    };
-    if let Some(current) = &probe.current {
-        // What was deployed from here is known here. A host whose store does not know its own system is still
-        // worth a plan.
-        probe.closure = match local::requisites(store, current).await {
-            Ok(paths) => Some(paths),
-            Err(_) => probe::closure(link, current).await.ok(),
-        };
-    }
-    let present = probe.closure.iter().flatten().cloned().collect();
-    if let Some(recipe) = recipe {
-        probe.builds = Some(remote::foresee(link, store, &recipe, &present).await?);
-    } else {
-        let missing = probe::missing(link, &target.toplevel, &closure.paths, &present).await?;
-        if missing.is_empty() && probe.current.as_ref() != Some(&target.toplevel) {
-            probe.dry_activate = Some(probe::dry_activate(link, &target.toplevel).await?);
-        }
-        probe.missing = Some(missing);
-    }
-    for check in &target.health_checks {
-        if let Err(why) = health::now(link, check).await {
-            probe.unhealthy.push(why);
-        }
-    }
-    Ok((probe, closure))
-}
-
-impl Survey {
-    /// The numbers of the generations that hosts remember.
-    pub fn numbers(&self) -> Vec<u64> {
-        self.found
-            .values()
-            .filter_map(|f| match f {
-                Found::Host(probe) => probe.record.as_ref().map(|r| r.number),
-                _ => None,
-            })
-            .collect()
-    }
-
-    /// What every host that answered runs.
-    pub fn systems(&self) -> BTreeMap<String, String> {
-        self.found
-            .iter()
-            .filter_map(|(node, f)| match f {
-                Found::Host(probe) => Some((node.clone(), probe.current.clone()?)),
-                _ => None,
-            })
-            .collect()
-    }
-
-    /// What activating would do, on the hosts that can say so, copying nothing.
-    pub fn dry(&self) -> BTreeMap<String, String> {
-        self.found
-            .iter()
-            .filter_map(|(node, f)| match f {
-                Found::Host(probe) => Some((node.clone(), probe.dry_activate.clone()?)),
-                _ => None,
-            })
-            .collect()
-    }
-}
-
 /// A deployment that can be carried through.
 pub struct Deploy {
     /// How it is done.
@@ -285,6 +97,8 @@ pub struct Deploy {
     pub settings: Arc<Settings>,
     /// This machine's store.
     pub store: Store,
+    /// What is put on the hosts beside their systems.
+    pub secrets: Arc<Secrets>,
 }
 
 struct Worker {
@@ -457,6 +271,7 @@ impl Deploy {
                 store: self.store.clone(),
                 network: self.deployment.network.name.clone(),
                 goal: self.options.goal,
+                secrets: self.secrets.of(node).to_vec(),
                 token,
                 expected: probe.current.clone().unwrap_or_default(),
                 profile: probe.profile.clone(),
@@ -512,7 +327,7 @@ async fn reboot(
 }
 
 /// A name that no other attempt has.
-fn token() -> std::io::Result<String> {
+pub(super) fn token() -> std::io::Result<String> {
     use std::io::Read;
     let mut bytes = [0; 12];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;

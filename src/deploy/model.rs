@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::model::{Key, key_problems};
 
 /// The version of this contract.
 pub const VERSION: u32 = 1;
@@ -73,6 +74,9 @@ pub struct Target {
     /// What must hold before a new configuration is kept.
     #[serde(default)]
     pub health_checks: Vec<HealthCheck>,
+    /// Secrets that are put on it, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub keys: BTreeMap<String, Key>,
 }
 
 fn root() -> String {
@@ -178,26 +182,31 @@ fn problems(d: &Deployment) -> Vec<String> {
         out.push(format!("network.name: {:?} is no name", d.network.name));
     }
     for (node, t) in &d.nodes {
-        let mut bad = |field: &str, value: &str, why: &str| {
+        let bad = |out: &mut Vec<String>, field: &str, value: &str, why: &str| {
             out.push(format!("nodes.{node}.{field}: {value:?} {why}"));
         };
         if !crate::model::is_name(node) {
-            bad("(name)", node, "is no name");
+            bad(&mut out, "(name)", node, "is no name");
         }
         if !is_store_path(&t.toplevel) {
-            bad("toplevel", &t.toplevel, "is no path of /nix/store");
+            bad(&mut out, "toplevel", &t.toplevel, "is no path of /nix/store");
         }
         for host in t.hosts() {
             if !is_word(host) {
-                bad("addresses", host, "is no address");
+                bad(&mut out, "addresses", host, "is no address");
             }
         }
         if !is_word(&t.target_user) {
-            bad("targetUser", &t.target_user, "is no user");
+            bad(&mut out, "targetUser", &t.target_user, "is no user");
+        }
+        for (name, key) in &t.keys {
+            for (field, what) in key_problems(name, key) {
+                out.push(format!("nodes.{node}.keys.{name}.{field}: {what}"));
+            }
         }
         for other in &t.after {
             if !d.nodes.contains_key(other) {
-                bad("after", other, "is no node of this network");
+                bad(&mut out, "after", other, "is no node of this network");
             }
         }
     }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::closure::{Change, closure_diff};
 use super::copy::RESERVE;
 use super::inhibitors::differing;
+use super::keys::KeyChange;
 use super::local::LocalClosure;
 use super::model::{Deployment, Target};
 use super::probe::{Found, Probe, fits};
@@ -53,6 +54,9 @@ pub struct HostPlan {
     /// What NixOS does not exchange while the host runs: the goals `switch` and `test` cannot be had, `boot` can.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inhibitors: Vec<String>,
+    /// What happens to secrets.
+    #[serde(default)]
+    pub keys: Vec<KeyChange>,
     /// Why a reboot is due afterwards.
     pub reboot: Option<String>,
     /// How the host is not what was last deployed.
@@ -75,7 +79,7 @@ pub enum Status {
     NotReady(String),
     /// Somebody else is deploying to it.
     Locked(String),
-    /// It runs what it shall run.
+    /// It runs what it shall run, and has its secrets.
     Unchanged,
     /// It will be changed.
     Changes,
@@ -153,6 +157,7 @@ fn host(target: &Target, found: &Found, closure: Option<&LocalClosure>) -> HostP
         packages: None,
         units: Units::default(),
         inhibitors: Vec::new(),
+        keys: Vec::new(),
         reboot: None,
         drift: None,
         notes: Vec::new(),
@@ -192,6 +197,7 @@ fn host(target: &Target, found: &Found, closure: Option<&LocalClosure>) -> HostP
     }
     out.units = units(probe, closure);
     out.inhibitors = closure.map_or_else(Vec::new, |c| differing(&probe.inhibitors, &c.inhibitors));
+    out.keys.clone_from(&probe.keys);
     out.reboot = closure.and_then(|c| reboot(&probe.running, &c.boot));
     if !probe.failed.is_empty() {
         out.notes.push(format!("failed units already: {}", probe.failed.join(", ")));
@@ -226,7 +232,7 @@ fn status(target: &Target, probe: &Probe, missing_bytes: u64) -> Status {
         return Status::Locked(format!("another deployment holds it: {who}"));
     }
     let wanted = Some(&target.toplevel);
-    if probe.current.as_ref() == wanted && probe.profile.as_ref() == wanted {
+    if probe.current.as_ref() == wanted && probe.profile.as_ref() == wanted && probe.keys.is_empty() {
         return Status::Unchanged;
     }
     if missing_bytes.saturating_add(RESERVE) > probe.free {
@@ -308,6 +314,7 @@ fn said_units(said: &str) -> Units {
 
 #[cfg(test)]
 mod tests {
+    use super::super::keys::KeyFate;
     use super::super::model::tests::{network, path};
     use super::super::record::HostRecord;
     use super::*;
@@ -341,6 +348,12 @@ mod tests {
         let wanted = Some(path("web"));
         assert_eq!(at(&|_| {}), Status::Changes);
         assert_eq!(at(&|p| (p.current, p.profile) = (wanted.clone(), wanted.clone())), Status::Unchanged);
+        // The same system, and a secret that it lacks.
+        let lacks = KeyChange { name: "db".into(), what: KeyFate::New };
+        assert_eq!(
+            at(&|p| (p.current, p.profile, p.keys) = (wanted.clone(), wanted.clone(), vec![lacks.clone()])),
+            Status::Changes
+        );
         // Running, and not what boots next: it has to be committed.
         assert_eq!(at(&|p| p.current = wanted.clone()), Status::Changes);
         assert!(matches!(at(&|p| p.machine = "Linux aarch64".into()), Status::Architecture(_)));

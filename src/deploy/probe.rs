@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::inhibitors::{self, Inhibitors};
+use super::keys::KeyChange;
 use super::model::{Target, is_store_path};
 use super::recipe::Builds;
 use super::record::HostRecord;
@@ -59,6 +60,8 @@ pub struct Probe {
     pub dry_activate: Option<String>,
     /// Health checks that fail already.
     pub unhealthy: Vec<String>,
+    /// Secrets that are not as they shall be.
+    pub keys: Vec<KeyChange>,
 }
 
 /// How a host was found.

@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 
 use super::closure::Change;
+use super::keys::KeyChange;
 use super::plan::{HostPlan, Plan, Status, Units, megabytes};
 use super::recipe::Builds;
 
@@ -89,6 +90,10 @@ fn body(out: &mut String, host: &HostPlan) {
             "    no switch while it runs, but --goal boot --reboot: {}",
             host.inhibitors.join(", ")
         );
+    }
+    if !host.keys.is_empty() {
+        let keys: Vec<String> = host.keys.iter().map(KeyChange::describe).collect();
+        let _ = writeln!(out, "    keys: {}", keys.join(", "));
     }
     if let Some(why) = &host.reboot {
         let _ = writeln!(out, "    a reboot is due: {why}");
@@ -188,6 +193,7 @@ fn is_scaffolding(change: &Change) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::keys::KeyFate;
     use super::*;
 
     #[test]
@@ -211,6 +217,11 @@ mod tests {
             ]),
             units: Units { restart: vec!["httpd.service".into()], ..Units::default() },
             inhibitors: vec!["dbus: dbus ▸ broker".into()],
+            keys: vec![
+                KeyChange { name: "db-password".into(), what: KeyFate::New },
+                KeyChange { name: "tls.key".into(), what: KeyFate::Changes },
+                KeyChange { name: "token".into(), what: KeyFate::Access },
+            ],
             reboot: Some("another kernel".into()),
             drift: None,
             notes: vec![],
@@ -231,6 +242,7 @@ mod tests {
                         packages: None,
                         units: Units::default(),
                         inhibitors: vec![],
+                        keys: vec![],
                         reboot: None,
                         ..host(Status::Changes, 3)
                     },
@@ -244,6 +256,7 @@ mod tests {
              ~ web (10.0.0.1): changes; 3 paths, 2.5 MB to copy\n    system: x-old ▸ y-new\n    + htop 3.2\n    \
              rebuilt: shop\n    files that come: hello.service\n    files that change: hosts\n    units that restart (as far as their files tell): httpd.service\n    \
              no switch while it runs, but --goal boot --reboot: dbus: dbus ▸ broker\n    \
+             keys: db-password is new, tls.key changes, token gets another owner or other permissions\n    \
              a reboot is due: another kernel\n\n~ yet (10.0.0.1): changes; it builds its own system: 2 derivations, 1 download; \
              3 paths of recipes and sources, 4.0 kB to copy\n    system: x-old ▸ y-new\n    \
              packages, units and whether a reboot is due are known when it is built\n"

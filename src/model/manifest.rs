@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::key::Key;
+
 /// The manifest version that this program writes and reads.
 pub const MANIFEST_VERSION: u32 = 1;
 
@@ -118,6 +120,9 @@ pub struct Node {
     /// Free words to select nodes by (`deployment.tags`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
+    /// Secrets that are put into the machine when it runs, by name (`deployment.keys`).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub keys: BTreeMap<String, Key>,
 }
 
 fn default_memory() -> u32 {

@@ -7,8 +7,10 @@
 //!
 //! Invariant: no I/O here; paths are names, never opened.
 
+mod key;
 mod manifest;
 mod validate;
 
+pub use key::{Key, Source, UploadAt, key_problems, mode};
 pub use manifest::*;
 pub use validate::{Problem, is_name, parse, parse_mac, validate};

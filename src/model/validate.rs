@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::key::key_problems;
 use super::manifest::{Boot, Interface, MANIFEST_VERSION, Manifest, Node};
 
 /// One thing that is wrong with a manifest.
@@ -110,6 +111,11 @@ fn check_node(out: &mut Problems, name: &str, node: &Node, macs: &mut BTreeMap<(
     }
     if !(16..=1_048_576).contains(&node.memory_size) {
         out.add(at(".memorySize"), format!("{} MiB is not within 16 and 1048576", node.memory_size));
+    }
+    for (key, wanted) in &node.keys {
+        for (field, what) in key_problems(key, wanted) {
+            out.add(at(&format!(".keys.{key}.{field}")), what);
+        }
     }
     if !(1..=255).contains(&node.cores) {
         out.add(at(".cores"), format!("{} is not within 1 and 255", node.cores));

@@ -36,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 use crate::files;
 use crate::model::{self, Manifest};
 use crate::paths::Paths;
+use crate::secrets::{self, Texts};
 use flake::Flake;
 
 pub use check::files as check_files;
@@ -105,6 +106,9 @@ pub struct Evaluation {
     pub realise: BTreeMap<String, Vec<String>>,
     /// The lock file, when the model has one.
     pub lock: Option<PathBuf>,
+    /// The secrets that the model has as text.
+    #[serde(skip)]
+    pub texts: Texts,
 }
 
 /// A guest system, and why it is used.
@@ -131,6 +135,9 @@ struct Answer {
     #[serde(default)]
     deploy_rs: Option<serde_json::Value>,
     realise: BTreeMap<String, Vec<String>>,
+    /// Secrets, which go no further than to [`Evaluation::texts`] and [`Production::texts`].
+    #[serde(default)]
+    secrets: Texts,
     #[serde(default)]
     images: BTreeMap<String, Image>,
 }
@@ -159,6 +166,8 @@ pub struct Production {
     pub network: String,
     /// The disks that were asked for, by node.
     pub images: BTreeMap<String, Image>,
+    /// The secrets that the model has as text.
+    pub texts: Texts,
 }
 
 /// Who has said where systems go, as JSON.
@@ -222,10 +231,12 @@ impl Evaluator {
         let Some(manifest) = answer.manifest else {
             return Err(self.wrong(&model, "the evaluation gave no manifest".into()));
         };
-        let manifest = model::parse(&manifest.to_string())
+        let mut manifest = model::parse(&manifest.to_string())
             .map_err(|list| NixError::Manifest { model: model.clone(), list })?;
+        locate_keys(&mut manifest, &model);
         let lock = Some(lock_path(&model)).filter(|l| l.is_file());
-        Ok(Evaluation { model, system: answer.system, manifest, realise: answer.realise, lock })
+        let Answer { system, realise, secrets: texts, .. } = answer;
+        Ok(Evaluation { model, system, manifest, realise, lock, texts })
     }
 
     /// Evaluates a model for production: the systems without what only a clone has, and where they go.
@@ -240,7 +251,7 @@ impl Evaluator {
     ) -> Result<Production, NixError> {
         let model = self.file(model)?;
         let answer = self.answer(&model, Purpose::Production, progress, cancel).await?;
-        let Answer { system, realise, images, deployment, deploy_rs, .. } = answer;
+        let Answer { system, realise, images, deployment, deploy_rs, secrets: texts, .. } = answer;
         let named = deployment.as_ref().and_then(|d| d["network"]["name"].as_str()).map(str::to_owned);
         let network = named.or_else(|| self.options.name.clone()).unwrap_or_else(|| "network".into());
         let hosts = match (deployment, deploy_rs) {
@@ -248,7 +259,7 @@ impl Evaluator {
             (None, Some(nodes)) => Hosts::DeployRs(nodes),
             (None, None) => return Err(self.wrong(&model, "the evaluation gave no deployment".into())),
         };
-        Ok(Production { model, system, hosts, realise, network, images })
+        Ok(Production { model, system, hosts, realise, network, images, texts })
     }
 
     fn file(&self, model: &Path) -> Result<PathBuf, NixError> {
@@ -403,7 +414,8 @@ fn read_manifest(path: &Path) -> Result<Evaluation, NixError> {
     let text =
         fs::read_to_string(path).map_err(|e| NixError::io(format!("the manifest {}", path.display()), e))?;
     let wrong = |list| NixError::Manifest { model: path.into(), list };
-    let manifest = model::parse(&text).map_err(wrong)?;
+    let mut manifest = model::parse(&text).map_err(wrong)?;
+    locate_keys(&mut manifest, path);
     let list = check::files(&manifest);
     if !list.is_empty() {
         return Err(wrong(list));
@@ -414,7 +426,14 @@ fn read_manifest(path: &Path) -> Result<Evaluation, NixError> {
         manifest,
         realise: BTreeMap::new(),
         lock: None,
+        texts: Texts::default(),
     })
+}
+
+/// Files of secrets are meant from where the model is.
+fn locate_keys(manifest: &mut Manifest, model: &Path) {
+    let dir = model.parent().unwrap_or(Path::new("/"));
+    secrets::resolve(manifest.nodes.values_mut().flat_map(|node| node.keys.values_mut()), dir);
 }
 
 fn report(progress: &mut (dyn FnMut(Progress) + Send), m: &Message) {

@@ -3,6 +3,7 @@
 //! Invariant: only what was added can be taken away, and only while it is off; nothing of it stays
 //! behind in links, forwards or the past that `undo` knows.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::event::Effect;
@@ -44,6 +45,7 @@ pub(super) fn add(
         qemu_options: Vec::new(),
         coverage: None,
         tags: Vec::new(),
+        keys: BTreeMap::new(),
     };
     with.nodes.insert(name.to_owned(), node);
     if let Some(problem) = validate(&with).into_iter().next() {

@@ -11,6 +11,7 @@ mod flakes;
 mod kills;
 mod refusals;
 mod run;
+mod secrets;
 mod starts;
 mod together;
 mod ways;
@@ -59,6 +60,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("a host builds its own system", ways::built_by_its_host),
     ("other users and another host's help", ways::other_ways),
     ("flakes", flakes::both),
+    ("secrets", secrets::secrets),
     ("no way to a host", cuts::before_anything),
     ("cut while copying", cuts::while_copying),
     ("cut when locked", cuts::when_locked),

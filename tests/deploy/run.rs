@@ -138,6 +138,12 @@ impl End {
         self.seen.iter().find_map(number).unwrap_or_else(|| panic!("no generation: {self:#?}"))
     }
 
+    /// What was planned for a host.
+    pub fn plan(&self, host: &str) -> Value {
+        let plan = self.seen.iter().find(|e| e["event"] == "plan");
+        plan.map(|e| e["plan"]["hosts"][host].clone()).unwrap_or_default()
+    }
+
     /// Where in the course of events a host came to a phase.
     pub fn at(&self, host: &str, phase: &str) -> Option<usize> {
         self.seen.iter().position(|e| e["event"] == "phase" && e["host"] == host && e["phase"] == phase)

@@ -247,13 +247,18 @@ in {{ postgresql = node; storage = node; webserver = node; }}
         let plan = self.command(&["plan", model, "-i", &infra, "--name", "shop", "--json"]).output().unwrap();
         let said = words(&plan);
         let plan: Value = serde_json::from_slice(&plan.stdout).unwrap_or_else(|e| panic!("{e}: {said}"));
+        self.deployment(|name| plan["hosts"][name]["wanted"].clone())
+    }
+
+    /// A deployment of systems that are built.
+    pub fn deployment(&self, toplevel: impl Fn(&str) -> Value) -> Value {
         let nodes: serde_json::Map<String, Value> = HOSTS
             .iter()
             .zip(&self.cables)
             .map(|(name, cable)| {
                 let target = json!({
                     "hostName": "127.0.0.1", "system": "x86_64-linux", "targetPort": cable.port,
-                    "toplevel": plan["hosts"][name]["wanted"],
+                    "toplevel": toplevel(name),
                     "sshOptions": ["-i", self.key, "-o", "IdentitiesOnly=yes"],
                     "healthChecks": [{ "kind": "command", "command": "test ! -e /var/lib/sick", "timeout": 60 }],
                 });

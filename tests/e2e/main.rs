@@ -11,5 +11,6 @@ mod refusals;
 mod scripts;
 mod scripts_live;
 mod scripts_many;
+mod secrets;
 mod sessions;
 mod start_scripts;

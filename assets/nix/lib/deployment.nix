@@ -8,6 +8,7 @@ let
   inherit (lib) optionalAttrs showValue;
   infrastructures = import ./infrastructure.nix lib;
   errors = import ./errors.nix lib;
+  inherit (import ./keys.nix lib) keysOf;
   drvsOf = text: filter (d: (getContext text).${d} ? outputs) (attrNames (getContext text));
   toplevelOf = config: "${config.system.build.toplevel}";
 
@@ -45,7 +46,7 @@ let
       tags = lib.unique (given.tags or [ ] ++ own.tags or [ ]);
       buildOnTarget = choose "buildOnTarget" "buildOnTarget" false;
       healthChecks = infrastructures.checks node (choose "healthChecks" "healthChecks" [ ]);
-    };
+    } // keysOf config;
 in
 {
   deployment = builtins.seq network.sane {

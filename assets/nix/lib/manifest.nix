@@ -5,6 +5,7 @@ lib:
 let
   inherit (builtins) mapAttrs map filter attrNames getContext concatMap;
   inherit (lib) optionalAttrs optional unique concatLists;
+  inherit (import ./keys.nix lib) keysOf;
 
   words = s: filter (w: w != "") (lib.splitString " " (lib.replaceStrings [ "\n" "\t" ] [ " " " " ] s));
 
@@ -65,7 +66,7 @@ in
         qemuOptions = network.system.qemuOptionsOf words config;
         forwardPorts = forwards config ++ optional (webPorts ? ${name}) (webForward webPorts.${name});
         tags = config.deployment.tags or [ ];
-      };
+      } // keysOf config;
       vlans = network.form.vlans;
     in
     builtins.seq network.sane ({

@@ -16,6 +16,7 @@
   ./coverage.nix
   ./graphics.nix
   ./sudo.nix
+  ./keys.nix
   ./services/cron.nix
   ./services/dnsmasq.nix
   ./services/haproxy.nix

@@ -39,6 +39,10 @@ pub(super) async fn record(
         outcomes: outcomes.clone(),
         systems,
     };
+    // Secrets are no part of a generation: going back leaves hosts those they have.
+    for target in generation.deployment.nodes.values_mut() {
+        target.keys.clear();
+    }
     if last.is_none() && deploy.options.number == 1 {
         // What was found is a generation as well: the one to go back to from the first.
         let mut found = Generation { number: 0, outcomes: BTreeMap::new(), ..generation.clone() };

@@ -6,10 +6,13 @@
 #
 # Arguments: run|ensure TOKEN GOAL NEW EXPECTED PATIENCE NETWORK. `ensure` is what systemd starts when
 # `run` has ended, however it ended: it reverts what `run` could not.
+# Secrets are put in their places with the activation (keys.sh, which stands before this), and what was there comes back
+# with the old system.
 # Orders are lines in the pipe `in`; what happens is lines in `events` that begin with `@TOKEN`.
 umask 077
 mode=$1 token=$2 goal=$3 new=$4 expected=$5 patience=$6 network=$7
 dir=/run/diorama/$token
+keys=$dir/keys said=$dir/events key_system=$new child=
 lock=/run/diorama/lock
 profile=/nix/var/nix/profiles/system
 records=/var/lib/diorama/deployments/$network
@@ -28,7 +31,11 @@ current() { real /run/current-system; }
 # Runs a configuration's own program; what it says is an event of no kind.
 configure() { "$1/bin/switch-to-configuration" "$2" >>"$dir/events" 2>&1 </dev/null; }
 
+# What could not be put back stays where it is kept.
+forget_keys() { if [ -z "$keys_stuck" ]; then rm -rf "$keys"; fi; }
+
 unlock() {
+  forget_keys
   if [ "$(readlink "$lock" 2>/dev/null)" = "$token" ]; then rm -f "$lock"; fi
   rm -rf "/nix/var/nix/gcroots/diorama/$token"
 }
@@ -72,7 +79,11 @@ revert() {
   say reverting "$*"
   stop_activation
   trouble=
-  restore_profile || trouble="the system profile could not be set back"
+  # Before the old system's units start again, which read them.
+  if ! keys_back; then
+    trouble="$(cat "$keys/trouble"), and are in $keys" keys_stuck=1
+  fi
+  restore_profile || trouble="${trouble:+$trouble, and }the system profile could not be set back"
   if [ "$(systemctl is-system-running 2>/dev/null)" = stopping ]; then
     # The machine goes down: it comes back with what it boots, and nothing can be started any more.
     case $was in
@@ -86,7 +97,7 @@ revert() {
   back=$(cat "$dir/old")
   case $was in
     committing | committed)
-      configure "$(cat "$dir/old-profile")" boot || trouble="its boot loader failed" ;;
+      configure "$(cat "$dir/old-profile")" boot || trouble="${trouble:+$trouble, and }its boot loader failed" ;;
   esac
   if [ "$goal" != boot ]; then
     configure "$back" test
@@ -98,12 +109,13 @@ revert() {
     case $status in
       0 | 100) ;;
       4) say units-failed ;;
-      *) trouble="switch-to-configuration of $back ended with status $status" ;;
+      *) trouble="${trouble:+$trouble, and }switch-to-configuration of $back ended with status $status" ;;
     esac
     if [ "$(current)" != "$back" ]; then
       trouble="${trouble:+$trouble, and }the running system is $(current), not $back"
     fi
   fi
+  keys_act_back
   if [ -n "$trouble" ]; then
     say revert-failed "$trouble"
     enter revert-failed
@@ -114,12 +126,14 @@ revert() {
   unlock
 }
 
+keys_stuck=
 if [ "$mode" = ensure ]; then
   activation=
   case $(state) in
     starting) unlock ;;
     *) revert "the supervisor was stopped" ;;
   esac
+  case $(state) in revert-failed) ;; *) forget_keys ;; esac
   exit 0
 fi
 
@@ -130,6 +144,7 @@ while ! ln -s "$token" "$lock" 2>/dev/null; do
     active | activating | deactivating | reloading)
       say refused "$(cat "/run/diorama/$holder/who" 2>/dev/null)"
       enter refused
+      forget_keys
       exit 0 ;;
   esac
   # Its unit is gone, so the lock is stale. Whoever moves it away by accident puts it back.
@@ -185,11 +200,17 @@ while read -r order word <&3; do
         enter activating
         say activating
         (
-          "$new/bin/switch-to-configuration" test >>"$dir/events" 2>&1 </dev/null &
-          child=$!
-          trap 'kill $child; wait $child; exit 1' TERM
-          wait $child
-          echo "activated $?" >&3
+          trap 'if [ -n "$child" ]; then kill "$child"; wait "$child"; fi; exit 1' TERM
+          status=keys
+          if keys_put pre-activation; then
+            "$new/bin/switch-to-configuration" test >>"$dir/events" 2>&1 </dev/null &
+            child=$!
+            wait "$child"
+            status=$?
+            child=
+            case $status in 0 | 4 | 100) keys_put post-activation || status=keys ;; esac
+          fi
+          echo "activated $status" >&3
         ) &
         activation=$!
       fi ;;
@@ -198,6 +219,7 @@ while read -r order word <&3; do
       if [ -n "$stop" ]; then revert "$stop"; break; fi
       case $word in
         0 | 4 | 100) ;;
+        keys) revert "$(cat "$keys/trouble")"; break ;;
         *) revert "the activation ended with status $word"; break ;;
       esac
       if [ "$(current)" != "$new" ]; then

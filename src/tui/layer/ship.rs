@@ -14,6 +14,7 @@ use ratatui::text::{Line, Span};
 
 use super::input::Input;
 use super::{Outcome, Run, window};
+use crate::deploy::KeyChange;
 use crate::deploy::closure::Change;
 use crate::deploy::plan::{HostPlan, Status};
 use crate::deploy::words::{self, Phase};
@@ -170,6 +171,10 @@ fn plan(ship: &Ship, t: &Theme, columns: usize) -> Vec<Line<'static>> {
         if !host.inhibitors.is_empty() {
             let parts = host.inhibitors.join(", ");
             tell(format!("no switch while it runs ({parts}); diorama deploy --goal boot --reboot"), t.bad);
+        }
+        if !host.keys.is_empty() {
+            let keys: Vec<String> = host.keys.iter().map(KeyChange::describe).collect();
+            tell(format!("keys: {}", keys.join(", ")), t.text);
         }
         if let Some(why) = &host.reboot {
             tell(format!("a reboot is due afterwards: {why}"), t.warn);

@@ -52,6 +52,10 @@ in
       "nixos"
     ];
   };
+  "its secrets are carried, and their texts apart" = {
+    expr = let given = production { output = "colmenaHive"; }; in [ given.deployment.nodes.arm.keys.db.source (given.deployment.nodes.web.keys or null) given.secrets ];
+    expected = [ { kind = "text"; } null { arm.db = "hush"; } ];
+  };
   "an infrastructure model says where evaluated systems go" = {
     expr = (production { output = "colmenaHive"; infrastructure = { web = { hostName = "w2"; tags = [ "staging" ]; }; arm = { hostName = "a2"; system = "aarch64-linux"; }; }; }).deployment.nodes.web.hostName;
     expected = "w2";

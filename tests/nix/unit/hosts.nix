@@ -153,8 +153,6 @@ in
     };
   "what other tools' networks ask for and cannot be had is refused" = {
     expr = map (deployment: fails (production { model.web = { inherit deployment; }; }).deployment.nodes) [
-      { keys.secret.text = "x"; }
-      { secrets.s.source = "x"; }
       { targetEnv = "ec2"; }
       { preDeployChecks.cmd = [ { cmd = [ "true" ]; } ]; }
       { }
@@ -166,7 +164,7 @@ in
     ] ++ [
       (fails (production { model = { network.description = "d"; resources.sshKeyPairs.k = { }; web = { }; }; }).deployment.nodes)
     ];
-    expected = [ true true true true false true true true false true ];
+    expected = [ true true false true true true false true ];
   };
   "health checks say their kind and how long" = {
     expr = (both { healthChecks = [ { port = 22; } { path = "/x"; status = 204; } { command = "true"; timeout = 3; } ]; }).web.healthChecks;

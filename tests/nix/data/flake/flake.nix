@@ -22,7 +22,7 @@
         toplevel = { web = system "web"; arm = system "arm"; };
         deploymentConfig = {
           web = { targetHost = "w.example.org"; targetUser = null; targetPort = 2222; tags = [ "edge" ]; privilegeEscalationCommand = [ "doas" ]; buildOnTarget = true; };
-          arm = { targetHost = "a.example.org"; targetUser = "keeper"; privilegeEscalationCommand = [ "doas" ]; };
+          arm = { targetHost = "a.example.org"; targetUser = "keeper"; privilegeEscalationCommand = [ "doas" ]; keys.db = { name = "db"; text = "hush"; keyCommand = null; keyFile = null; destDir = "/run/keys"; path = "/run/keys/db"; user = "root"; group = "root"; permissions = "0600"; uploadAt = "pre-activation"; }; };
         };
         metaConfig.description = "A hive";
       };
