@@ -122,11 +122,15 @@ impl Agent {
                 () = at(due) => self.unanswered(&mut talk).await,
             }
         }
-        if !talk.begun
-            && let Some(link) = &self.link
-        {
+        let Some(link) = &self.link else { return };
+        if !talk.begun {
             // What it holds would be collected with the attempt's supervisor, and there was none.
             let _ = tokio::time::timeout(FRESH, copy::unroot(link, &self.token)).await;
+        } else if !self.secrets.is_empty() {
+            // Nothing is taken back any more, so nobody needs what was there before. What cannot be removed now goes
+            // with the machine's next start, or with a deployment a day later.
+            let script = "rm -rf \"/run/diorama/$1/keys\"";
+            let _ = tokio::time::timeout(FRESH, link.run(script, &[&self.token], &[])).await;
         }
     }
 

@@ -10,6 +10,9 @@ use crate::Systems;
 use crate::run::Run;
 use crate::world::{HOSTS, VICTIM, World, words};
 
+/// A host that no fault befalls.
+const OTHER: &str = HOSTS[2];
+
 /// What the model says in the clear; no other file, process or message may have it in it.
 const SECRET: &str = "correct-horse-battery-staple";
 
@@ -170,6 +173,22 @@ pub fn secrets(w: &World, s: &mut Systems) {
     run.kill();
     is_old("silence");
     w.on(VICTIM, "rm /var/lib/sick");
+
+    // On a host that was let go already, too, when another is lost before it is.
+    let mut let_go = new.clone();
+    let_go["nodes"][OTHER]["keys"] = new["nodes"][VICTIM]["keys"].clone();
+    let_go["nodes"][VICTIM].as_object_mut().unwrap().remove("keys");
+    let before = w.on(OTHER, ASK);
+    let mut run = w.begin(&let_go, &[]);
+    run.phase(VICTIM, "committed");
+    assert_eq!(w.on(OTHER, "cat /run/keys/password"), "a third");
+    w.cable(VICTIM).cut();
+    w.settled(VICTIM, "keys");
+    w.cable(VICTIM).heal();
+    run.end(5).outcomes(["rolled-back"; 3]);
+    w.all_settled("keys");
+    assert_eq!(w.on(OTHER, ASK), before);
+    assert_eq!(w.on(OTHER, "ls -d /var/lib/extra /run/diorama/*/keys 2>/dev/null; true"), "");
 
     // Another owner is a change; a link is replaced and not followed.
     w.on(

@@ -31,8 +31,8 @@ current() { real /run/current-system; }
 # Runs a configuration's own program; what it says is an event of no kind.
 configure() { "$1/bin/switch-to-configuration" "$2" >>"$dir/events" 2>&1 </dev/null; }
 
-# What could not be put back stays where it is kept.
-forget_keys() { if [ -z "$keys_stuck" ]; then rm -rf "$keys"; fi; }
+# What could not be put back stays where it is kept, and so does what may have to go back yet.
+forget_keys() { if [ -z "$keys_kept" ]; then rm -rf "$keys"; fi; }
 
 unlock() {
   forget_keys
@@ -81,7 +81,7 @@ revert() {
   trouble=
   # Before the old system's units start again, which read them.
   if ! keys_back; then
-    trouble="$(cat "$keys/trouble"), and are in $keys" keys_stuck=1
+    trouble="$(cat "$keys/trouble"), and are in $keys" keys_kept=1
   fi
   restore_profile || trouble="${trouble:+$trouble, and }the system profile could not be set back"
   if [ "$(systemctl is-system-running 2>/dev/null)" = stopping ]; then
@@ -126,14 +126,14 @@ revert() {
   unlock
 }
 
-keys_stuck=
+keys_kept=
 if [ "$mode" = ensure ]; then
   activation=
   case $(state) in
     starting) unlock ;;
     *) revert "the supervisor was stopped" ;;
   esac
-  case $(state) in revert-failed) ;; *) forget_keys ;; esac
+  case $(state) in revert-failed | released) ;; *) forget_keys ;; esac
   exit 0
 fi
 
@@ -177,6 +177,18 @@ find /run/diorama /nix/var/nix/gcroots/diorama -mindepth 1 -maxdepth 1 -type d -
 # The old system is held until the end, whatever the profile says.
 mkdir -p "/nix/var/nix/gcroots/diorama/$token"
 ln -sfn "$old" "/nix/var/nix/gcroots/diorama/$token/old-system"
+# An attempt that takes back what was let go already: what its secrets were comes back with the old system.
+back=
+case $token in
+  *-back)
+    back=1
+    if [ -e "/run/diorama/${token%-back}/keys/table" ]; then
+      rm -rf "$keys"
+      mv "/run/diorama/${token%-back}/keys" "$keys"
+    fi ;;
+esac
+keys_before() { if [ -n "$back" ]; then keys_back; else keys_put pre-activation; fi; }
+keys_after() { if [ -n "$back" ]; then keys_act_back; else keys_put post-activation; fi; }
 # Open before anybody is told: what is written into a pipe that nobody holds is lost.
 exec 3<>"$dir/in"
 enter locked
@@ -202,13 +214,13 @@ while read -r order word <&3; do
         (
           trap 'if [ -n "$child" ]; then kill "$child"; wait "$child"; fi; exit 1' TERM
           status=keys
-          if keys_put pre-activation; then
+          if keys_before; then
             "$new/bin/switch-to-configuration" test >>"$dir/events" 2>&1 </dev/null &
             child=$!
             wait "$child"
             status=$?
             child=
-            case $status in 0 | 4 | 100) keys_put post-activation || status=keys ;; esac
+            case $status in 0 | 4 | 100) keys_after || status=keys ;; esac
           fi
           echo "activated $status" >&3
         ) &
@@ -261,6 +273,11 @@ while read -r order word <&3; do
         enter released
         mkdir -p "$records" && cp "$dir/record" "$records/.new" && cat "$dir/record" >>"$records/log" &&
           mv "$records/.new" "$records/current"
+        if [ -z "$back" ] && [ -e "$keys/table" ]; then
+          # Another host's failure may still bring the old system back; the deployer removes this in the end.
+          rm -f "$keys"/*.new
+          keys_kept=1
+        fi
         say released
         unlock
         break
