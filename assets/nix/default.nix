@@ -53,7 +53,7 @@ rec {
   # All of an evaluation (docs/architecture.md, "The Nix side") of a network.
   evalNetwork = { network, name ? "network", lock ? lockOf network, ... }@args:
     import ./eval.nix ({ inherit system nixpkgs mirrors name lock; model = network; }
-      // builtins.intersectAttrs { system = null; nixpkgs = null; mirrors = null; clone = null; infrastructure = null; image = null; coverage = null; internals = null; } args);
+      // builtins.intersectAttrs { system = null; nixpkgs = null; mirrors = null; clone = null; infrastructure = null; distribution = null; image = null; coverage = null; internals = null; } args);
 
   # A derivation with bin/run-vms, which runs the network's clone. Everything that the machines boot is built with it.
   # `vms.override { coverage = true; }` is the same network, evaluated with other arguments.

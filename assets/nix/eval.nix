@@ -24,14 +24,14 @@ let
   manifests = import ./lib/manifest.nix lib;
 
   source =
-    if flake == null then { model = { value = model; nixpkgs = null; }; }
+    if flake == null then { model = { value = model; nixpkgs = null; system = null; }; }
     else import ./lib/flake.nix lib { inherit flake output clone; file = model; };
 
   guest =
     if nixpkgs != null
     then import ./nixos { inherit nixpkgs system lib clone; why = "nixpkgs was given: ${toString nixpkgs}"; }
     else if source.model.nixpkgs != null
-    then import ./nixos { inherit (source.model) nixpkgs; inherit system lib clone; why = "the flake's hive brings nixpkgs"; }
+    then import ./nixos { inherit (source.model) nixpkgs; system = if source.model.system != null then source.model.system else system; inherit lib clone; why = "the flake's hive brings nixpkgs"; }
     else import ./lib/debian-system.nix lib {
       backend = debian {
         inherit lib mirrors system coverage;
@@ -43,6 +43,7 @@ let
 
   infrastructures = import ./lib/infrastructure.nix lib;
   inherit (import ./lib/keys.nix lib) textsOf;
+  drvsOf = import ./lib/drvs-of.nix;
   places = names: infrastructures.read { inherit infrastructure distribution names; };
   network = networks.evalNetwork {
     model = source.model.value;
@@ -52,7 +53,6 @@ let
     modulesFor = names: node: (places names).${node}.modules;
   };
   production = import ./lib/deployment.nix lib { inherit network; infrastructure = places network.names; };
-  drvsOf = text: builtins.filter (d: (builtins.getContext text).${d} ? outputs) (builtins.attrNames (builtins.getContext text));
   imageOf = node:
     let
       config = network.configs.${node};
@@ -77,7 +77,7 @@ let
     if withModules == [ ] then entries
     else throw "${infrastructures.called infrastructure}: `${builtins.head withModules}' has a module for its host, and its system is evaluated already (${ready.system.why}); put it into the flake";
   readyProduction = import ./lib/deployment.nix lib { network = ready; infrastructure = readyPlaces; };
-  answer = { version = 1; missingPackages = [ ]; manifest = null; };
+  answer = { version = 1; missingPackages = [ ]; manifest = null; ready = true; };
 in
 if source ? deployRs then answer // {
   inherit (source.deployRs) realise;

@@ -26,7 +26,7 @@ use crate::deploy::model::Deployment;
 use crate::deploy::plan::{Plan, Status, megabytes, plan};
 use crate::deploy::remote::Job;
 use crate::deploy::words::{self, Goal, Strategy, exit_status};
-use crate::deploy::{self, Deploy, Inquiry, Options, Records, Settings, print_plan, select};
+use crate::deploy::{self, Deploy, Files, Inquiry, Options, Records, Settings, print_plan, select};
 use crate::error::{Error, Result, ResultExt};
 use crate::nix::Store;
 use crate::paths::Paths;
@@ -124,6 +124,13 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
     let cancel = eval::cancelled_by_ctrl_c();
     let built = production::build(&args.model, &args.build, global, args.how.json, &cancel).await?;
     production::check_writable(false, Some(&built.model))?;
+    if args.test_first && built.ready {
+        let model = built.model.display();
+        return Err(Error::usage(format!(
+            "--test-first: {model} has systems that are evaluated already, and no clone"
+        ))
+        .hint("test the model that they are of: `diorama test MODEL`"));
+    }
     if args.test_first {
         rehearse(&common::paths(global)?, &built.deployment, &built.model, args.model.nixpkgs.as_deref())
             .await?;
@@ -142,12 +149,12 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
     let wanted = Wanted {
         secrets,
         deployment: built.deployment,
-        model: std::path::absolute(&built.model)?.display().to_string(),
-        infrastructure: built.infrastructure.map(|file| file.display().to_string()),
-        distribution: built.distribution.map(|file| file.display().to_string()),
-        // A deployment in JSON has no model that a clone could be made of.
-        rehearsal: (!args.test_first && built.model.extension().is_none_or(|e| e != "json"))
-            .then_some((built.model, args.model.nixpkgs)),
+        files: Files {
+            model: std::path::absolute(&built.model)?.display().to_string(),
+            infrastructure: built.infrastructure.map(|file| file.display().to_string()),
+            distribution: built.distribution.map(|file| file.display().to_string()),
+        },
+        rehearsal: (!args.test_first && !built.ready).then_some((built.model, args.model.nixpkgs)),
         remote: built.remote,
         max_build: args.build.max_build as usize,
         store: built.store,
@@ -189,9 +196,7 @@ pub(super) struct Wanted {
     pub deployment: Deployment,
     /// What is put on the hosts beside their systems.
     pub secrets: Arc<Secrets>,
-    pub model: String,
-    pub infrastructure: Option<String>,
-    pub distribution: Option<String>,
+    pub files: Files,
     /// The model and its nixpkgs, when a clone can be asked first and was not.
     pub rehearsal: Option<(PathBuf, Option<String>)>,
     /// What hosts build themselves: the derivations by node.
@@ -279,8 +284,7 @@ pub(super) async fn ship(wanted: Wanted, how: &HowArgs, global: &Global) -> Outc
     }
     let interrupted = interrupted.load(std::sync::atomic::Ordering::Relaxed);
     let status = exit_status(&outcomes, interrupted && teller.failing);
-    let files = (wanted.model, wanted.infrastructure, wanted.distribution);
-    let number = record(&deploy, &records, &before, &outcomes, files, &wanted.remote).await?;
+    let number = record(&deploy, &records, &before, &outcomes, wanted.files, &wanted.remote).await?;
     drop(claim);
     let seconds = began.elapsed().as_secs_f64();
     if how.json {

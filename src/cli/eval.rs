@@ -10,10 +10,9 @@ use crate::error::{Result, ResultExt};
 use crate::nix::{Evaluation, Evaluator, Level, Options, Progress};
 use crate::paths::Paths;
 
-const EXAMPLES: &str = "\
-MODEL is a Nix file, a directory with one (network.nix, diorama.nix, hive.nix, flake.nix or default.nix),
-an output of a flake (DIR#OUTPUT), or a manifest (a file that ends in .json). Without it: the model of
-this directory, else the bundled Trac network.
+const EXAMPLES: &str = concat!(
+    models::model_help!(),
+    "
 
 Packages that the model's lock file (MODEL.lock.json) does not cover yet are looked up among this
 machine's apt sources and added to it.
@@ -23,7 +22,8 @@ Examples:
   diorama eval --summary shop.nix    its machines, one a line
   diorama eval --update shop.nix     take the newest packages into the lock file
   diorama eval --show-trace bad.nix  the whole way to an error
-  diorama eval shop.nix > shop.json && diorama up shop.json";
+  diorama eval shop.nix > shop.json && diorama up shop.json"
+);
 
 /// Evaluate a model and print its manifest.
 #[derive(Debug, clap::Args)]

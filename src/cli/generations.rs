@@ -40,7 +40,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Outcome {
             .map(|(n, _)| n.as_str())
             .collect();
         let changed = if g.number == 0 { "(as found)".to_owned() } else { changed.join(", ") };
-        rows.push(vec![g.number.to_string(), when(g.time), g.by.clone(), changed, g.model.clone()]);
+        rows.push(vec![g.number.to_string(), when(g.time), g.by.clone(), changed, g.files.model.clone()]);
     }
     out::print(&out::table(&rows));
     Ok(0)

@@ -100,6 +100,11 @@ pub(super) async fn run(args: &Args, global: &Global) -> Outcome {
 }
 
 fn unknown(node: &str, production: &crate::nix::Production) -> Error {
+    if production.realise.contains_key(node) {
+        let (model, why) = (production.model.display(), &production.system.why);
+        return Error::new(format!("{model}: {node}'s system is evaluated already ({why})"))
+            .hint("a disk is made of a model; name one, or the flake's output `diorama' or `colmena'");
+    }
     let e = Error::not_found(format!("{} has no node {node:?}", production.model.display()));
     let names = || production.realise.keys().map(String::as_str);
     match nearest(node, names()) {

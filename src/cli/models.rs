@@ -9,9 +9,22 @@ use crate::nix::flake::{self, Flake};
 use crate::paths::Paths;
 use crate::proto::ModelSource;
 
-/// The files in which a directory has its model, the first that is there. `hive.nix` is Colmena's. A `default.nix`
-/// comes last: beside a flake it often is something else.
-const NAMES: [&str; 5] = ["network.nix", "diorama.nix", "hive.nix", flake::FILE, "default.nix"];
+/// The files in which a directory that is named has its model, the first that is there. `hive.nix` is Colmena's.
+const NAMES: [&str; 5] = ["network.nix", "diorama.nix", "hive.nix", "default.nix", flake::FILE];
+
+/// The same for the directory in which nobody has named a model: there a default.nix may be anything.
+const HERE: [&str; 4] = ["network.nix", "diorama.nix", "hive.nix", flake::FILE];
+
+/// What help says about MODEL.
+macro_rules! model_help {
+    () => {
+        "\
+MODEL is a Nix file, a directory with one (network.nix, diorama.nix, hive.nix, default.nix or
+flake.nix), an output of a flake (DIR#OUTPUT), or a manifest (a file that ends in .json).
+Without it: the model of this directory, else the bundled Trac network."
+    };
+}
+pub(super) use model_help;
 
 /// A model that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +40,7 @@ impl Found {
     pub fn source(self) -> ModelSource {
         if self.bundled {
             let path = self.path.display();
-            out::err(&format!("no network.nix here: the bundled Trac network, {path}\n"));
+            out::err(&format!("no model here: the bundled Trac network, {path}\n"));
         }
         match self.path.extension() {
             Some(e) if e == "json" => ModelSource::Manifest(self.path),
@@ -45,8 +58,7 @@ pub fn find(named: Option<&Path>, paths: &Paths) -> Result<Found> {
         return Ok(Found { path: named_model(named)?, bundled: false });
     }
     let here = std::env::current_dir().doing("the current directory")?;
-    // Another project's default.nix is not taken for a model that nobody has named.
-    if let Some(path) = in_directory(&here, &NAMES[..4]) {
+    if let Some(path) = in_directory(&here, &HERE) {
         return Ok(Found { path, bundled: false });
     }
     let assets = assets::dir(&paths.cache)?;
@@ -169,6 +181,7 @@ mod tests {
         let tmp = tempfile::tempdir().unwrap();
         let at = |p: &str| tmp.path().join(p);
         for (dir, files) in [
+            ("flake", &["flake.nix"][..]),
             ("both", &["flake.nix", "default.nix"][..]),
             ("hive", &["hive.nix", "flake.nix"]),
             ("plain", &["default.nix"]),
@@ -189,7 +202,8 @@ mod tests {
                 }
             }
         };
-        check("both", Ok("both/flake.nix"));
+        check("flake", Ok("flake/flake.nix"));
+        check("both", Ok("both/default.nix"));
         check("hive", Ok("hive/hive.nix"));
         check("plain", Ok("plain/default.nix"));
         check("both/default.nix", Ok("both/default.nix"));

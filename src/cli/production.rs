@@ -100,6 +100,8 @@ pub struct Built {
     pub remote: BTreeMap<String, Vec<String>>,
     /// This machine's store.
     pub store: Store,
+    /// Whether the systems were evaluated elsewhere, so that there is no model that a clone could be made of.
+    pub ready: bool,
     /// The secrets that the model has as text.
     pub texts: Texts,
 }
@@ -138,7 +140,7 @@ pub async fn build(
     let deployment = match production.hosts.clone() {
         Hosts::Ours(deployment) => {
             let mut deployment = model::parse(&deployment.to_string())?;
-            locate_keys(&mut deployment, &model);
+            secrets::resolve(deployment.keys(), &model);
             let there = |node: &String| {
                 how.build_on_target || deployment.nodes.get(node).is_some_and(|target| target.build_on_target)
             };
@@ -160,10 +162,21 @@ pub async fn build(
     if deployment.nodes.is_empty() {
         return Err(Error::new(format!("{} has no node to deploy", model.display())));
     }
-    let infrastructure = infrastructure(args, &model)?.and_then(|file| std::fs::canonicalize(file).ok());
-    let distribution = distribution(args, &model)?.and_then(|file| std::fs::canonicalize(file).ok());
-    let texts = production.texts;
-    Ok(Built { deployment, model, infrastructure, distribution, remote, store, texts })
+    // deploy-rs' nodes have not looked at these.
+    let (infrastructure, distribution) = match production.hosts {
+        Hosts::Ours(_) => evaluator.places(),
+        Hosts::DeployRs(_) => (None, None),
+    };
+    Ok(Built {
+        deployment,
+        model,
+        infrastructure,
+        distribution,
+        remote,
+        store,
+        ready: production.ready,
+        texts: production.texts,
+    })
 }
 
 /// A deployment from a file, ours or deploy-rs', whose systems are in the store.
@@ -178,7 +191,7 @@ fn written(file: &Path, args: &ModelArgs, store: Store) -> Result<Built> {
     }
     .doing(file.display())?;
     let model = std::path::absolute(file)?;
-    locate_keys(&mut deployment, &model);
+    secrets::resolve(deployment.keys(), &model);
     Ok(Built {
         deployment,
         model,
@@ -186,6 +199,7 @@ fn written(file: &Path, args: &ModelArgs, store: Store) -> Result<Built> {
         distribution: None,
         remote: BTreeMap::new(),
         store,
+        ready: true,
         texts: Texts::default(),
     })
 }
@@ -205,12 +219,6 @@ fn no_infrastructure(args: &ModelArgs, why: &str) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Files of secrets are meant from where the model is.
-fn locate_keys(deployment: &mut Deployment, model: &Path) {
-    let dir = model.parent().unwrap_or(Path::new("/"));
-    secrets::resolve(deployment.nodes.values_mut().flat_map(|target| target.keys.values_mut()), dir);
 }
 
 /// What evaluates the model that the command line names, for production; the model's file with it. `image` is the

@@ -47,7 +47,7 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
         }
     };
     let generation = records.get(number)?;
-    args.how.check_writable(&generation.model)?;
+    args.how.check_writable(&generation.files.model)?;
     let mut deployment = generation.deployment;
     // Where hosts are may have changed since; what they ran then has not.
     if let Some(last) = all.last() {
@@ -66,15 +66,13 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
         target.after.retain(|a| names.contains(a));
     }
     let store = Store::find(&paths.data);
-    let model = format!("generation {number} ({})", generation.model);
-    let (infrastructure, distribution) = (generation.infrastructure, generation.distribution);
+    let mut files = generation.files;
+    files.model = format!("generation {number} ({})", files.model);
     deploy::ship(
         Wanted {
             deployment,
             secrets: Arc::default(),
-            model,
-            infrastructure,
-            distribution,
+            files,
             rehearsal: None,
             remote: BTreeMap::new(),
             max_build: 1,

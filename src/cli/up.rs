@@ -17,9 +17,9 @@ use crate::paths::Paths;
 use crate::proto::{StartOptions, WAS_SHUT_DOWN};
 use crate::tui;
 
-const EXAMPLES: &str = "\
-MODEL is a Nix file, a directory with a network.nix, or a manifest (a file that ends in .json).
-Without it: network.nix or diorama.nix in this directory, else the bundled Trac network.
+const EXAMPLES: &str = concat!(
+    models::model_help!(),
+    "
 
 When standard output is no terminal, progress and console lines are printed; ctrl-c shuts the
 machines down, and once more cuts their power. Leaving the screen with detach, or closing the
@@ -31,7 +31,8 @@ Examples:
   diorama up -d --wait shop.nix      in the background; return when every machine is up
   diorama up --fresh                 forget what the machines wrote to their disks
   diorama up --name b shop.nix       a second session of the same model
-  diorama up manifest.json           no Nix needed";
+  diorama up manifest.json           no Nix needed"
+);
 
 /// Evaluate, build and boot a model's machines, and open the screen.
 #[derive(Debug, clap::Args)]

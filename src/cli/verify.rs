@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 
 use super::production::{self, ModelArgs, ReachArgs, Sockets};
-use super::{Global, Outcome, candidates, common, eval, out};
+use super::{Global, Outcome, candidates, common, eval, models, out};
 use crate::deploy::model::Deployment;
 use crate::deploy::verify::{self, Area, Difference, Report, Wanted};
 use crate::deploy::{model, select};
@@ -173,15 +173,18 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
 /// The model's two sides: where its hosts are and what they shall run, and what its clones run.
 async fn evaluate(mut args: ModelArgs, global: &Global, quiet: bool) -> Result<(Deployment, Manifest)> {
     let cancel = eval::cancelled_by_ctrl_c();
-    let model = args.model.clone().unwrap_or_default();
-    if model.extension().is_some_and(|e| e == "json") {
-        return Err(Error::usage(format!("{} is a manifest, which knows no hosts", model.display()))
+    let named = args.model.clone().unwrap_or_default();
+    if named.extension().is_some_and(|e| e == "json") {
+        return Err(Error::usage(format!("{} is a manifest, which knows no hosts", named.display()))
             .hint("name the model that the clones are of with --model"));
     }
+    let model = models::find(Some(&named), &common::paths(global)?)?.path;
+    args.model = Some(model.clone());
     if args.infrastructure.is_none() && production::infrastructure(&args, &model)?.is_none() {
-        let (infrastructure, distribution) = last_places(&args, global)?;
-        args.distribution = production::distribution(&args, &model)?.or(distribution);
+        // Both of the last deployment: a distribution beside the model may be of another infrastructure.
+        let (infrastructure, distribution) = last_places(&args, &model, global)?;
         args.infrastructure = infrastructure;
+        args.distribution = args.distribution.or(distribution);
     }
     let (evaluator, model) = production::evaluator(&args, global, None)?;
     let production = evaluator.production(&model, &mut |p| eval::say(&p, quiet), &cancel).await?;
@@ -195,14 +198,17 @@ async fn evaluate(mut args: ModelArgs, global: &Global, quiet: bool) -> Result<(
 }
 
 /// The infrastructure and the distribution model of the last deployment of a network of this name.
-fn last_places(args: &ModelArgs, global: &Global) -> Result<(Option<PathBuf>, Option<PathBuf>)> {
+fn last_places(
+    args: &ModelArgs,
+    model: &Path,
+    global: &Global,
+) -> Result<(Option<PathBuf>, Option<PathBuf>)> {
     let paths = common::paths(global)?;
-    let Some(model) = &args.model else { return Ok((None, None)) };
-    let name = args.name.clone().unwrap_or_else(|| super::models::name_from_file(model));
+    let name = args.name.clone().unwrap_or_else(|| models::name_from_file(model));
     let (_, records) = production::recorded(Some(&name), &paths)?;
     let last = records.all()?.pop();
     let file = |path: Option<String>| path.map(PathBuf::from).filter(|f| f.is_file());
-    Ok(last.map_or((None, None), |g| (file(g.infrastructure), file(g.distribution))))
+    Ok(last.map_or((None, None), |g| (file(g.files.infrastructure), file(g.files.distribution))))
 }
 
 fn print(answer: &Answer) -> String {

@@ -20,6 +20,7 @@ use super::record::HostRecord;
 use super::ssh::{Link, Settings};
 use super::step::{Setup, State};
 use super::survey::Survey;
+use super::token::token;
 use super::words::{Effect, Goal, Outcome, Phase, Strategy};
 use crate::error::{Error, Result, ResultExt};
 use crate::nix::Store;
@@ -324,14 +325,6 @@ async fn reboot(
         };
     }
     Err(Error::new(why))
-}
-
-/// A name that no other attempt has.
-pub(super) fn token() -> std::io::Result<String> {
-    use std::io::Read;
-    let mut bytes = [0; 12];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
 }
 
 /// Keeps a generation's systems in this machine's store.

@@ -18,6 +18,7 @@ struct Generic {
     user: Option<String>,
     ssh_opts: Vec<String>,
     sudo: Option<String>,
+    remote_build: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -88,6 +89,10 @@ pub fn read(network: &str, text: &str, system: impl Fn(&str) -> (String, String)
             Some(words) => words.split_whitespace().map(str::to_owned).collect(),
             None => ["sudo", "-H", "--"].map(String::from).to_vec(),
         };
+        if first_flag(&levels) {
+            return Err(Error::new(format!("nodes.{name}: remoteBuild is set, and what deploy-rs' profiles lead to is known when they are built"))
+                .hint("leave remoteBuild out, or deploy the flake's nixosConfigurations with --build-on-target"));
+        }
         let (toplevel, platform) = system(&profile.path);
         let ssh_options: Vec<String> = levels.iter().flat_map(|l| l.ssh_opts.iter().cloned()).collect();
         let target = serde_json::json!({
@@ -101,6 +106,11 @@ pub fn read(network: &str, text: &str, system: impl Fn(&str) -> (String, String)
         network: Network { name: network.into(), system: "nixos".into() },
         nodes,
     })
+}
+
+/// Whether the nearest level that says it wants hosts to build.
+fn first_flag(levels: &[&Generic]) -> bool {
+    levels.iter().find_map(|l| l.remote_build).unwrap_or(false)
 }
 
 /// What deploy-rs' wrapper around a system leads to, and the system's platform; this machine's when it does not say.
@@ -190,6 +200,8 @@ mod tests {
         assert!(said.contains("profiles.home is no whole system"), "{said}");
         let said = refused("\"user\":\"root\"", "\"user\":\"joe\"");
         assert!(said.contains("nodes.web: a system is root's"), "{said}");
+        let said = refused("\"magicRollback\":true", "\"remoteBuild\":true");
+        assert!(said.contains("remoteBuild"), "{said}");
         let said = refused("\"hostname\":\"10.0.0.2\",", "");
         assert!(said.contains("nodes.db") && said.contains("hostname"), "{said}");
     }

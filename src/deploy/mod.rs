@@ -38,6 +38,7 @@ mod standing;
 mod status;
 mod step;
 mod survey;
+mod token;
 pub mod verify;
 pub mod words;
 
@@ -46,8 +47,8 @@ pub use drive::{Deploy, Happening, Options, keep};
 pub use keys::{KeyChange, KeyFate};
 pub use local::{LocalClosure, closure_of};
 pub use recipe::Builds;
-pub use record::{Generation, HostRecord, Records};
-pub use render::{print_diff, print_plan};
+pub use record::{Files, Generation, HostRecord, Records};
+pub use render::{counted, print_diff, print_plan};
 pub use squeeze::Compress;
 pub use ssh::{ConnectError, Password, Settings, reach, terminal};
 pub use status::{HostStatus, NetworkStatus};

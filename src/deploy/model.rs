@@ -148,6 +148,13 @@ impl HealthCheck {
     }
 }
 
+impl Deployment {
+    /// The secrets of all hosts.
+    pub fn keys(&mut self) -> impl Iterator<Item = &mut Key> {
+        self.nodes.values_mut().flat_map(|target| target.keys.values_mut())
+    }
+}
+
 impl Target {
     /// The addresses to try, in order.
     pub fn hosts(&self) -> Vec<&str> {

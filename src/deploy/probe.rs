@@ -187,8 +187,8 @@ exec nix-store --query --requisites \"$1\"";
 
 /// What keeps a running system from being switched to one that is there already.
 pub(super) async fn inhibitors(link: &Link, system: &str) -> Result<Inhibitors> {
-    let script = "cat \"$1/switch-inhibitors\" 2>/dev/null || true";
-    Ok(inhibitors::parse(&link.run(script, &[system], &[]).await?.text()))
+    let script = "cat \"$1/$2\" 2>/dev/null || true";
+    Ok(inhibitors::parse(&link.run(script, &[system, inhibitors::FILE], &[]).await?.text()))
 }
 
 /// What activating a system that is there already would do.

@@ -28,20 +28,29 @@ pub struct Generation {
     pub time: u64,
     /// Who deployed, as USER@HOST.
     pub by: String,
-    /// Where the model was.
-    pub model: String,
-    /// Where the infrastructure model was, when there was one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub infrastructure: Option<String>,
-    /// Where the distribution model was, when there was one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub distribution: Option<String>,
+    /// Where it came from.
+    #[serde(flatten)]
+    pub files: Files,
     /// What was wanted.
     pub deployment: Deployment,
     /// What came of it, by host.
     pub outcomes: BTreeMap<String, Outcome>,
     /// What every known host runs after it.
     pub systems: BTreeMap<String, String>,
+}
+
+/// Where a deployment came from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Files {
+    /// The model.
+    pub model: String,
+    /// The infrastructure model, when there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub infrastructure: Option<String>,
+    /// The distribution model, when there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distribution: Option<String>,
 }
 
 /// What a host remembers of the last deployment.
@@ -178,9 +187,7 @@ mod tests {
             number,
             time: 7,
             by: "a@b".into(),
-            model: "/m.nix".into(),
-            infrastructure: None,
-            distribution: None,
+            files: Files { model: "/m.nix".into(), ..Files::default() },
             deployment: network(&[("web", &[])]),
             outcomes: [("web".to_owned(), Outcome::Switched)].into(),
             systems: BTreeMap::new(),

@@ -67,7 +67,8 @@ fn builds(host: &HostPlan) -> String {
     )
 }
 
-fn counted(n: usize, what: &str) -> String {
+/// A number of things.
+pub fn counted(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
@@ -78,7 +79,7 @@ fn body(out: &mut String, host: &HostPlan) {
     }
     match &host.packages {
         Some(changes) => out.push_str(&print_diff(changes, "    ")),
-        None if host.builds.is_some() => {
+        None if host.builds.is_some() && host.units == Units::default() && host.reboot.is_none() => {
             out.push_str("    packages, units and whether a reboot is due are known when it is built\n");
         }
         None => {}

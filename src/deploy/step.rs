@@ -370,8 +370,10 @@ fn reached(host: &Host, phase: &Phase) -> bool {
 
 impl Host {
     fn enter(&mut self, name: &str, phase: Phase, passed: &mut Vec<(String, Phase)>) {
-        passed.push((name.to_owned(), phase.clone()));
-        self.phase = phase;
+        if self.phase != phase {
+            passed.push((name.to_owned(), phase.clone()));
+            self.phase = phase;
+        }
     }
 
     fn kept(&self) -> Outcome {

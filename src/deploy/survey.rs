@@ -8,11 +8,11 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::drive::token;
 use super::local::{self, LocalClosure};
 use super::model::{Deployment, Target};
 use super::probe::{self, Found, Probe, in_time};
 use super::ssh::{Link, Settings};
+use super::token::token;
 use super::{health, keys, remote};
 use crate::error::{Error, Result, ResultExt};
 use crate::nix::Store;
@@ -149,6 +149,10 @@ impl Question {
         let closure = closure.clone();
         let mut probe = probe::ask(link, &self.network).await?;
         if !probe.lacks.is_empty() || !probe::fits(&probe.machine, target) {
+            return Ok((probe, closure.unwrap_or_default()));
+        }
+        // Nobody but root is told more, and the plan says so.
+        if !probe.root {
             return Ok((probe, closure.unwrap_or_default()));
         }
         // What it has built before it need not build.

@@ -1,6 +1,6 @@
 //! The words of a deployment: goals and strategies, phases and outcomes, what happens to a host and what is done.
 //!
-//! Invariant: pure; nothing is decided here ([`super::step`] does).
+//! Invariant: pure; what comes after what is not decided here (`step` does).
 
 use std::collections::BTreeMap;
 

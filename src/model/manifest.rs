@@ -30,6 +30,13 @@ pub struct Manifest {
     pub test_script: Option<String>,
 }
 
+impl Manifest {
+    /// The secrets of all machines.
+    pub fn keys(&mut self) -> impl Iterator<Item = &mut Key> {
+        self.nodes.values_mut().flat_map(|node| node.keys.values_mut())
+    }
+}
+
 /// The network's own properties.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

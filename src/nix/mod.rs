@@ -134,6 +134,9 @@ struct Answer {
     /// deploy-rs' nodes in a flake, which say the same.
     #[serde(default)]
     deploy_rs: Option<serde_json::Value>,
+    /// Whether the systems were evaluated elsewhere.
+    #[serde(default)]
+    ready: bool,
     realise: BTreeMap<String, Vec<String>>,
     /// Secrets, which go no further than to [`Evaluation::texts`] and [`Production::texts`].
     #[serde(default)]
@@ -160,6 +163,8 @@ pub struct Production {
     pub system: System,
     /// The hosts.
     pub hosts: Hosts,
+    /// Whether the systems were evaluated elsewhere, so that no clone can be made of them.
+    pub ready: bool,
     /// The derivations that every node needs.
     pub realise: BTreeMap<String, Vec<String>>,
     /// The network's name.
@@ -208,6 +213,11 @@ impl Evaluator {
         self
     }
 
+    /// The infrastructure model and the distribution model that are used.
+    pub fn places(&self) -> (Option<PathBuf>, Option<PathBuf>) {
+        (self.options.infrastructure.clone(), self.options.distribution.clone())
+    }
+
     /// The store that is used.
     pub fn store(&self) -> &Store {
         &self.store
@@ -233,7 +243,7 @@ impl Evaluator {
         };
         let mut manifest = model::parse(&manifest.to_string())
             .map_err(|list| NixError::Manifest { model: model.clone(), list })?;
-        locate_keys(&mut manifest, &model);
+        secrets::resolve(manifest.keys(), &model);
         let lock = Some(lock_path(&model)).filter(|l| l.is_file());
         let Answer { system, realise, secrets: texts, .. } = answer;
         Ok(Evaluation { model, system, manifest, realise, lock, texts })
@@ -251,7 +261,7 @@ impl Evaluator {
     ) -> Result<Production, NixError> {
         let model = self.file(model)?;
         let answer = self.answer(&model, Purpose::Production, progress, cancel).await?;
-        let Answer { system, realise, images, deployment, deploy_rs, secrets: texts, .. } = answer;
+        let Answer { system, realise, images, deployment, deploy_rs, ready, secrets: texts, .. } = answer;
         let named = deployment.as_ref().and_then(|d| d["network"]["name"].as_str()).map(str::to_owned);
         let network = named.or_else(|| self.options.name.clone()).unwrap_or_else(|| "network".into());
         let hosts = match (deployment, deploy_rs) {
@@ -259,7 +269,7 @@ impl Evaluator {
             (None, Some(nodes)) => Hosts::DeployRs(nodes),
             (None, None) => return Err(self.wrong(&model, "the evaluation gave no deployment".into())),
         };
-        Ok(Production { model, system, hosts, realise, network, images, texts })
+        Ok(Production { model, system, hosts, ready, realise, network, images, texts })
     }
 
     fn file(&self, model: &Path) -> Result<PathBuf, NixError> {
@@ -396,7 +406,10 @@ impl Evaluator {
                 Some(s) => format!("Nix was killed by signal {s}"),
                 None => failure::evaluation(&messages, ours, self.options.show_trace),
             };
-            let cause = flake.map_or(cause.clone(), |flake| flake.explain(&cause));
+            let cause = match flake {
+                Some(flake) => flake.explain(&cause),
+                None => cause,
+            };
             return Err(NixError::Model { model: model.into(), cause, log: Some(log_path) });
         }
     }
@@ -415,7 +428,7 @@ fn read_manifest(path: &Path) -> Result<Evaluation, NixError> {
         fs::read_to_string(path).map_err(|e| NixError::io(format!("the manifest {}", path.display()), e))?;
     let wrong = |list| NixError::Manifest { model: path.into(), list };
     let mut manifest = model::parse(&text).map_err(wrong)?;
-    locate_keys(&mut manifest, path);
+    secrets::resolve(manifest.keys(), path);
     let list = check::files(&manifest);
     if !list.is_empty() {
         return Err(wrong(list));
@@ -428,12 +441,6 @@ fn read_manifest(path: &Path) -> Result<Evaluation, NixError> {
         lock: None,
         texts: Texts::default(),
     })
-}
-
-/// Files of secrets are meant from where the model is.
-fn locate_keys(manifest: &mut Manifest, model: &Path) {
-    let dir = model.parent().unwrap_or(Path::new("/"));
-    secrets::resolve(manifest.nodes.values_mut().flat_map(|node| node.keys.values_mut()), dir);
 }
 
 fn report(progress: &mut (dyn FnMut(Progress) + Send), m: &Message) {

@@ -22,8 +22,9 @@ const SAID_MAX: u64 = 64 << 10;
 /// Characters of it that are shown.
 const SAID_SHOWN: usize = 600;
 
-/// Makes the names of files independent of where they are read: relative ones are meant from `dir`.
-pub fn resolve<'a>(keys: impl Iterator<Item = &'a mut Key>, dir: &Path) {
+/// Makes the names of files independent of where they are read: relative ones are meant from where the model is.
+pub fn resolve<'a>(keys: impl Iterator<Item = &'a mut Key>, model: &Path) {
+    let dir = model.parent().unwrap_or(Path::new("/"));
     for key in keys {
         if let Source::File { path } = &mut key.source
             && Path::new(path.as_str()).is_relative()
@@ -140,7 +141,7 @@ mod tests {
 
     async fn got(source: &str, texts: &str, dir: &Path) -> Result<Vec<u8>> {
         let mut keys = keys(source);
-        resolve(keys.values_mut(), dir);
+        resolve(keys.values_mut(), &dir.join("model.nix"));
         let texts = serde_json::from_str(texts).unwrap();
         let node = "web".to_owned();
         let secrets = read([(&node, &keys)].into_iter(), &texts, dir).await?;

@@ -99,6 +99,8 @@ impl Ship {
             plan.hosts.iter().filter_map(|(n, h)| Some(format!("{n}: {}", h.status.obstacle()?))).collect();
         let changes = plan.hosts.iter().filter(|(_, h)| h.status == Status::Changes);
         out.extend(changes.filter_map(|(n, h)| Some(format!("{n}: {}", h.drift.as_ref()?))));
+        // What the screen deploys is switched to; `--goal boot` is the command line's.
+        out.extend(plan.inhibited());
         out
     }
 

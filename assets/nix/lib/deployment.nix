@@ -4,12 +4,12 @@
 lib:
 { network, infrastructure }:
 let
-  inherit (builtins) mapAttrs attrNames filter elem head getContext;
+  inherit (builtins) mapAttrs filter elem head;
   inherit (lib) optionalAttrs showValue;
   infrastructures = import ./infrastructure.nix lib;
   errors = import ./errors.nix lib;
+  drvsOf = import ./drvs-of.nix;
   inherit (import ./keys.nix lib) keysOf;
-  drvsOf = text: filter (d: (getContext text).${d} ? outputs) (attrNames (getContext text));
   toplevelOf = config: "${config.system.build.toplevel}";
 
   sudoOf = value:

@@ -16,8 +16,9 @@ lib:
 , clone ? true
 }:
 let
-  inherit (builtins) attrNames attrValues any elem filter getContext head isAttrs isFunction isString mapAttrs;
+  inherit (builtins) attrNames attrValues any filter head isAttrs isFunction isString mapAttrs;
   errors = import ./errors.nix lib;
+  drvsOf = import ./drvs-of.nix;
   outputs = let whole = builtins.getFlake flake; in whole.outputs or whole;
   quoted = lib.concatMapStringsSep ", " (n: "`${n}'");
 
@@ -36,14 +37,15 @@ let
     else if found != [ ] then head found
     else if clone && any (n: outputs ? ${n}) evaluated then
       refuseClone (head (filter (n: outputs ? ${n}) evaluated))
-    else throw "${file}: this flake has none of the outputs ${quoted (models ++ evaluated)}; name the one that has the model, as in .#NAME${lib.optionalString (others != [ ]) " (it has ${quoted others})"}";
+    else throw "${file}: this flake has none of the outputs ${quoted (models ++ evaluated)}; name the one that has the model, as in .#NAME, or a model's file${lib.optionalString (others != [ ]) " (it has ${quoted others})"}";
   value = outputs.${chosen};
 
   refuseClone = name: throw "${file}: the systems of the output `${name}' are evaluated already, and a clone's are evaluated with a virtual machine's hardware; give the model itself, as the output `diorama' or, a hive, as `colmena'";
 
   # --- The kinds --------------------------------------------------------------------------------------------------
 
-  isMachine = v: isAttrs v && v ? config && v ? options;
+  # A module may have `options` and `config`, too.
+  isMachine = v: isAttrs v && v ? config && v ? options && v ? extendModules;
   isDeployRs = v: isAttrs (v.nodes or null) && any (n: isAttrs n && n ? profiles) (attrValues v.nodes);
   kindOf = v:
     if isFunction v then "model"
@@ -56,9 +58,12 @@ let
   # A hive in a flake brings its nixpkgs as a value.
   pinned = let meta = if isAttrs value then value.meta or { } else { }; in meta.nixpkgs or null;
   model =
-    if !(isAttrs pinned && pinned ? path) then { inherit value; nixpkgs = null; }
+    if pinned == null then { inherit value; nixpkgs = null; system = null; }
+    else if !(isAttrs pinned && pinned ? path) then
+      throw "${file}: in a flake, `${chosen}.meta.nixpkgs' must be a set of packages, import nixpkgs { system = \"x86_64-linux\"; }, not ${lib.showValue 1 pinned}"
     else {
       nixpkgs = pinned.path;
+      system = pinned.stdenv.hostPlatform.system or null;
       value = value // {
         defaults = {
           imports = [ (value.defaults or { }) ];
@@ -101,7 +106,6 @@ let
   };
 
   # deploy-rs' wrappers are built like systems; what is in them is seen when they are there.
-  drvsOf = text: filter (d: (getContext text).${d} ? outputs) (attrNames (getContext text));
   deployRs = {
     nodes = value;
     why = "the flake's output `${chosen}'";
@@ -110,7 +114,7 @@ let
 
   kind = kindOf value;
 in
-if kind == "model" then { model = { inherit (model) value nixpkgs; }; }
+if kind == "model" then { inherit model; }
 else if clone then refuseClone chosen
 else if kind == "deploy-rs" then { inherit deployRs; }
 else { systems = if kind == "hive" then hive else machines; }

@@ -44,7 +44,7 @@ let
       ))
       (network.system.interfacesOf network.numbers.${name} config);
 
-  drvsOf = text: filter (d: (getContext text).${d} ? outputs) (attrNames (getContext text));
+  drvsOf = import ./drvs-of.nix;
 in
 {
   manifestOf = network:

@@ -225,7 +225,7 @@ in
     let
       parts = builtins.filter (p: p != "") (splitString "/" (toString file));
       stem = lib.removeSuffix ".nix" (lib.last parts);
-      general = elem stem [ "network" "default" "model" "nodes" ];
+      general = elem stem [ "network" "diorama" "hive" "flake" "default" "model" "nodes" ];
       name = if general && length parts > 1 then lib.last (lib.init parts) else stem;
     in
     if match "[A-Za-z0-9][A-Za-z0-9_.-]{0,62}" name != null then name else "network";

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::cli::{out, production};
 use crate::deploy::words::{Goal, Outcome};
-use crate::deploy::{self, Deploy, Generation, Records};
+use crate::deploy::{self, Deploy, Files, Generation, Records};
 use crate::error::Result;
 
 /// Writes the generation, when hosts were changed and kept so.
@@ -13,7 +13,7 @@ pub(super) async fn record(
     records: &Records,
     before: &BTreeMap<String, String>,
     outcomes: &BTreeMap<String, Outcome>,
-    (model, infrastructure, distribution): (String, Option<String>, Option<String>),
+    files: Files,
     remote: &BTreeMap<String, Vec<String>>,
 ) -> Result<Option<u64>> {
     let kept: Vec<&String> = outcomes
@@ -32,9 +32,7 @@ pub(super) async fn record(
         number: deploy.options.number,
         time: production::now(),
         by: deploy.options.by.clone(),
-        model,
-        infrastructure,
-        distribution,
+        files,
         deployment: deploy.deployment.clone(),
         outcomes: outcomes.clone(),
         systems,

@@ -14,10 +14,10 @@ use ratatui::text::{Line, Span};
 
 use super::input::Input;
 use super::{Outcome, Run, window};
-use crate::deploy::KeyChange;
 use crate::deploy::closure::Change;
 use crate::deploy::plan::{HostPlan, Status};
 use crate::deploy::words::{self, Phase};
+use crate::deploy::{KeyChange, counted};
 use crate::tui::keymap::Key;
 use crate::tui::ship::{Progress, Ship, Stage};
 use crate::tui::state::State;
@@ -194,8 +194,9 @@ fn summary(host: &HostPlan) -> String {
         return String::new();
     }
     if let Some(builds) = &host.builds {
-        let (derivations, downloads) = (builds.derivations, builds.downloads);
-        return format!("builds its own: {derivations} derivations, {downloads} downloads");
+        let (derivations, downloads) =
+            (counted(builds.derivations, "derivation"), counted(builds.downloads, "download"));
+        return format!("builds its own: {derivations}, {downloads}");
     }
     let units = match host.units.restart.len() {
         0 => String::new(),

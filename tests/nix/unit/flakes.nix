@@ -22,6 +22,10 @@ in
     expr = let given = evaluate { output = "colmena"; }; in [ (attrNames given.manifest.nodes) (given.manifest.testScript or null) ];
     expected = [ [ "db" "web" ] null ];
   };
+  "modules that look like machines are modules" = {
+    expr = attrNames (evaluate { output = "whole"; }).manifest.nodes;
+    expected = [ "db" ];
+  };
   "production of the same output" = {
     expr = {
       diorama = hosts (production { });
@@ -79,8 +83,9 @@ in
       { output = "deploy"; }
       { output = "colmenaHive"; }
       { output = "misspelt"; }
+      { output = "unpinned"; }
       { clone = false; output = "newer"; }
     ] ++ [ (fails (at "no-network" { }).manifest) ];
-    expected = [ true true true true true true true ];
+    expected = [ true true true true true true true true ];
   };
 }

@@ -6,13 +6,16 @@
       system = name: derivation { inherit name; system = "x86_64-linux"; builder = "/bin/sh"; };
       machine = name: platform: {
         options = { };
+        extendModules = _: { };
         config = { nixpkgs.hostPlatform.system = platform; system.build.toplevel = system "nixos-${name}"; };
       };
       node = { name, nodes, ... }: { deployment = { targetHost = "${name}.example.org"; tags = [ "all" ]; }; };
       hive = { meta.description = "A hive"; defaults.deployment.targetUser = "keeper"; web = node; db = node; };
     in
     {
-      diorama = { nodes = { web = node; db = { }; }; testScript = "start_all()"; };
+      # A module that looks like a machine is one all the same.
+      diorama = { nodes = { web = node; db = { options = { }; config = { }; }; }; testScript = "start_all()"; };
+      whole = { db = { options = { }; config = { }; }; };
       colmena = hive;
       # As it must be in a flake: nixpkgs is a value.
       pinned = hive // { meta.nixpkgs = { path = <fake-nixpkgs>; overlays = [ (final: previous: { }) ]; config = { allowUnfree = true; }; }; };
@@ -27,6 +30,7 @@
         metaConfig.description = "A hive";
       };
       newer = { __schema = "v7"; };
+      unpinned = hive // { meta.nixpkgs = /nixpkgs; };
       nixosConfigurations = { web = machine "web" "x86_64-linux"; };
       deploy = { sshUser = "admin"; nodes.web = { hostname = "w.example.org"; profiles.system.path = system "activatable"; }; };
       packages = 7;
