@@ -144,7 +144,7 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
             }
             Arc::default()
         }
-        _ => built.secrets(&selected).await?,
+        _ => built.secrets(&selected, &cancel).await?,
     };
     let wanted = Wanted {
         secrets,

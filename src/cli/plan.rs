@@ -33,7 +33,7 @@ pub(super) async fn run(args: &Args, global: &Global) -> Outcome {
     let cancel = eval::cancelled_by_ctrl_c();
     let built = production::build(&args.model, &args.build, global, args.json, &cancel).await?;
     let selected = select::select(&built.deployment, &args.reach.on)?;
-    let secrets = built.secrets(&selected).await?;
+    let secrets = built.secrets(&selected, &cancel).await?;
     let paths = common::paths(global)?;
     let settings = production::settings(&built.deployment.network.name, &args.reach, &paths)?;
     let _sockets = Sockets(settings.clone());

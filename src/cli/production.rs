@@ -111,10 +111,21 @@ impl Built {
     ///
     /// # Errors
     /// Names the first that cannot be had.
-    pub async fn secrets(&self, selected: &BTreeSet<String>) -> Result<Arc<Secrets>> {
+    pub async fn secrets(
+        &self,
+        selected: &BTreeSet<String>,
+        cancel: &CancellationToken,
+    ) -> Result<Arc<Secrets>> {
         let nodes = self.deployment.nodes.iter().filter(|(node, _)| selected.contains(*node));
+        let keys = nodes.map(|(node, target)| (node, &target.keys));
+        for warning in secrets::exposed(keys.clone()) {
+            out::err(&format!("warning: {warning}\n"));
+        }
         let dir = self.model.parent().unwrap_or(Path::new("/"));
-        let read = secrets::read(nodes.map(|(node, target)| (node, &target.keys)), &self.texts, dir).await;
+        let read = tokio::select! {
+            read = secrets::read(keys, &self.texts, dir) => read,
+            () = cancel.cancelled() => return Err(Error::interrupted()),
+        };
         Ok(Arc::new(read.map_err(|e| e.hint("nothing was changed on any host"))?))
     }
 }

@@ -21,8 +21,8 @@ use crate::model::{Key, Manifest, ShellKind};
 use crate::proto::Level;
 use crate::secrets::{self, CLONE, Secrets, Texts};
 
-/// How long a machine may take to put one into its place.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a machine may take to put one into its place, its action with it, which has five minutes.
+const PATIENCE: Duration = Duration::from_secs(330);
 
 /// Where the secrets of a session are.
 pub(super) fn directory(files: &SessionFiles) -> PathBuf {
@@ -42,12 +42,12 @@ pub(super) async fn prepare(
     let secrets = secrets::read(nodes.map(|(name, node)| (name, &node.keys)), texts, dir).await?;
     store(&secrets, &directory(files))?;
     let without = manifest.nodes.iter().filter(|(_, n)| !reached(n.shell) && !n.keys.is_empty());
-    Ok(without
-        .map(|(name, node)| {
-            let keys: Vec<&str> = node.keys.keys().map(String::as_str).collect();
-            format!("{name} has no agent, so it gets no keys ({}): put them there by hand", keys.join(", "))
-        })
-        .collect())
+    let without = without.map(|(name, node)| {
+        let keys: Vec<&str> = node.keys.keys().map(String::as_str).collect();
+        format!("{name} has no agent, so it gets no keys ({}): put them there by hand", keys.join(", "))
+    });
+    let exposed = secrets::exposed(manifest.nodes.iter().map(|(name, node)| (name, &node.keys)));
+    Ok(without.chain(exposed).collect())
 }
 
 fn store(secrets: &Secrets, dir: &Path) -> Result<()> {

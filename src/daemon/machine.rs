@@ -11,7 +11,7 @@
 //! them all.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -137,6 +137,8 @@ struct Life {
     agent_closed: Arc<AtomicBool>,
     /// Whether the machine has its keys.
     keyed: Arc<watch::Sender<bool>>,
+    /// How often it has begun anew, as far as it was seen: what was put into it before may be gone.
+    boots: Arc<AtomicU64>,
     /// Where they are.
     keys: PathBuf,
 }
@@ -171,6 +173,7 @@ pub(super) fn start(
         reason: Arc::default(),
         agent_closed: Arc::default(),
         keyed: Arc::new(watch::Sender::new(false)),
+        boots: Arc::default(),
         keys: keys::directory(&context.files),
     };
     let machine = Machine {
@@ -302,14 +305,18 @@ impl Life {
             let up = *state.borrow_and_update() == AgentState::Ready;
             if up {
                 // Also when it answered before: it may have booted since. What is there already is left alone.
+                let boot = self.boots.load(Ordering::Acquire);
                 let notes = keys::put(agent, &self.manifest, &self.name, &self.keys).await;
-                let gone = self.agent_closed.load(Ordering::Acquire);
+                let same = || self.boots.load(Ordering::Acquire) == boot;
                 // A machine that went down meanwhile gets them when it is back.
-                if !gone && *agent.state().borrow() == AgentState::Ready {
+                if same() && *agent.state().borrow() == AgentState::Ready {
                     for (level, text) in notes {
                         self.tell(Event::Note { level, text });
                     }
                     self.keyed.send_replace(true);
+                    if !same() {
+                        self.keyed.send_replace(false);
+                    }
                 }
             } else {
                 self.keyed.send_replace(false);
@@ -368,7 +375,7 @@ impl Life {
                 // A console, unlike the agent's port, does not tell that its guest has gone.
                 let shell = self.manifest.nodes.get(&self.name).map(|n| n.shell);
                 if let (Some(ShellKind::Backdoor), Some(agent)) = (shell, &self.agent) {
-                    self.keyed.send_replace(false);
+                    self.begins_anew();
                     agent.resync();
                 }
             }
@@ -389,7 +396,7 @@ impl Life {
                 let was_closed = self.agent_closed.swap(!open, Ordering::AcqRel);
                 if !open {
                     // Commands wait until the guest's agent is back, and has the keys again.
-                    self.keyed.send_replace(false);
+                    self.begins_anew();
                 }
                 if let Some(agent) = &self.agent
                     && open
@@ -404,6 +411,12 @@ impl Life {
             }
             _ => {}
         }
+    }
+
+    /// What was put into the machine may be gone.
+    fn begins_anew(&self) {
+        self.boots.fetch_add(1, Ordering::AcqRel);
+        self.keyed.send_replace(false);
     }
 
     async fn carry_out(&self, qmp: &Qmp, order: Order) {

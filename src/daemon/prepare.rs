@@ -54,7 +54,12 @@ async fn prepare(context: &Arc<Context>, events: &Events, cancel: &CancellationT
     let system_why = format!("{}: {}", evaluation.system.name, evaluation.system.why);
     tell(events, Event::Evaluated { manifest: Box::new(manifest.clone()), system_why });
     // Before anything is built: a secret that cannot be had stops the start.
-    for text in keys::prepare(&manifest, &evaluation.texts, &evaluation.model, &context.files).await? {
+    let read = keys::prepare(&manifest, &evaluation.texts, &evaluation.model, &context.files);
+    let notes = tokio::select! {
+        notes = read => notes?,
+        () = cancel.cancelled() => return Err(NixError::Cancelled.into()),
+    };
+    for text in notes {
         tell(events, Event::Note { level: Level::Warning, text });
     }
     let machinery = machinery.await.map_err(|e| Error::new(e.to_string()))??;

@@ -85,7 +85,11 @@ fn compare(keys: &[Carried], salt: &str, text: &str) -> Vec<KeyChange> {
 
 fn fate(carried: &Carried, salt: &str, found: &str) -> Option<KeyFate> {
     let key = &carried.key;
-    let [kind, mode, uid, gid, user, group, sum] = found.split(' ').collect::<Vec<_>>()[..] else {
+    // Names may have spaces, those of a directory service's groups for one.
+    let mut parts = found.split('\t');
+    let numbers: Vec<&str> = parts.next().unwrap_or_default().split(' ').collect();
+    let (&[kind, sum, mode, uid, gid], Some(user), Some(group)) = (&numbers[..], parts.next(), parts.next())
+    else {
         return Some(if found == "none" { KeyFate::New } else { KeyFate::Changes });
     };
     let mut hash = Sha256::new();
@@ -147,12 +151,13 @@ mod tests {
         // printf '%s' saltsecret | sha256sum
         let sum = "d29aa32895d6a72b8a3ac7fb53d60b2bb5adcfea7fa0f6d4f2ff5d3b8a4aa2a0";
         let real: String = Sha256::digest(b"saltsecret").iter().map(|b| format!("{b:02x}")).collect();
-        let file = |access: &str, sum: &str| format!("file {access} {sum}");
+        let file = |access: &str, sum: &str| format!("file {sum} {access}");
         for (found, want) in [
-            (file("440 115 0 postgres root", &real), None),
-            (file("440 0 0 root root", &real), Some(KeyFate::Access)),
-            (file("600 115 0 postgres root", &real), Some(KeyFate::Access)),
-            (file("440 115 0 postgres root", sum), Some(KeyFate::Changes)),
+            (file("440 115 0\tpostgres\troot", &real), None),
+            (file("440 0 0\troot\troot", &real), Some(KeyFate::Access)),
+            (file("600 115 0\tpostgres\troot", &real), Some(KeyFate::Access)),
+            (file("440 115 0\tpostgres\troot", sum), Some(KeyFate::Changes)),
+            (file("440 115 7\tpostgres\tdomain users", &real), Some(KeyFate::Access)),
             ("none".into(), Some(KeyFate::New)),
             ("link".into(), Some(KeyFate::Changes)),
             ("other".into(), Some(KeyFate::Changes)),

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::model::{Key, key_problems};
+use crate::model::{Key, key_problems, same_places};
 
 /// The version of this contract.
 pub const VERSION: u32 = 1;
@@ -211,6 +211,7 @@ fn problems(d: &Deployment) -> Vec<String> {
                 out.push(format!("nodes.{node}.keys.{name}.{field}: {what}"));
             }
         }
+        out.extend(same_places(&t.keys).iter().map(|what| format!("nodes.{node}.keys: {what}")));
         for other in &t.after {
             if !d.nodes.contains_key(other) {
                 bad(&mut out, "after", other, "is no node of this network");

@@ -2,6 +2,7 @@
 //!
 //! Invariant: what a secret says is in no type here, so manifests, deployments and records may be shown to everybody.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use schemars::JsonSchema;
@@ -94,14 +95,9 @@ pub fn key_problems(name: &str, key: &Key) -> Vec<(&'static str, String)> {
     let mut out = Vec::new();
     let mut bad = |field: &'static str, what: String| out.push((field, what));
     let word = |c: char| c.is_ascii_alphanumeric();
-    if name.len() > NAME_MAX
-        || !name.starts_with(word)
-        || !name.chars().all(|c| word(c) || "_.@+-".contains(c))
+    if name.len() > NAME_MAX || !name.starts_with(word) || !name.chars().all(|c| word(c) || "_.-".contains(c))
     {
-        bad(
-            "(name)",
-            format!("{name:?} is no key's name: letters, digits and _.@+-, a letter or digit first"),
-        );
+        bad("(name)", format!("{name:?} is no key's name: letters, digits and _.-, a letter or digit first"));
     }
     let path = Path::new(&key.path);
     let plain = key.path.starts_with('/')
@@ -125,6 +121,19 @@ pub fn key_problems(name: &str, key: &Key) -> Vec<(&'static str, String)> {
         && command.first().is_none_or(String::is_empty)
     {
         bad("source.command", "it names no program".into());
+    }
+    out
+}
+
+/// Secrets of one machine that are to be in the same place, each as NAME and NAME.
+pub fn same_places(keys: &BTreeMap<String, Key>) -> Vec<String> {
+    let mut seen: BTreeMap<Vec<std::path::Component<'_>>, &str> = BTreeMap::new();
+    let mut out = Vec::new();
+    for (name, key) in keys {
+        // `/a//b` is `/a/b`.
+        if let Some(other) = seen.insert(Path::new(&key.path).components().collect(), name) {
+            out.push(format!("{other} and {name} are to be at {}", key.path));
+        }
     }
     out
 }
@@ -153,6 +162,14 @@ mod tests {
     }
 
     #[test]
+    fn no_two_are_in_one_place() {
+        let at = |path: &str| Key { path: path.into(), ..key() };
+        let keys = [("a", at("/run/keys/k")), ("b", at("/run/keys/l")), ("c", at("/run//keys/k"))];
+        let keys = keys.map(|(name, key)| (name.to_owned(), key)).into();
+        assert_eq!(same_places(&keys), ["a and c are to be at /run//keys/k"]);
+    }
+
+    #[test]
     fn what_cannot_be_is_named_by_its_field() {
         let check = |change: &dyn Fn(&mut Key), field: &str| {
             let mut k = key();
@@ -171,7 +188,7 @@ mod tests {
             check(&|k| k.permissions = digits.into(), "permissions");
         }
         check(&|k| k.source = Source::Command { command: vec![] }, "source.command");
-        for name in ["", "-a", ".a", "a/b", "a b", "ä"] {
+        for name in ["", "-a", ".a", "a/b", "a b", "a@b", "ä"] {
             assert_eq!(key_problems(name, &key()).len(), 1, "{name}");
         }
         for (digits, number) in [("0600", 0o600), ("440", 0o440), ("0000", 0)] {

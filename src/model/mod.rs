@@ -11,6 +11,6 @@ mod key;
 mod manifest;
 mod validate;
 
-pub use key::{Key, Source, UploadAt, key_problems, mode};
+pub use key::{Key, Source, UploadAt, key_problems, mode, same_places};
 pub use manifest::*;
 pub use validate::{Problem, is_name, parse, parse_mac, validate};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::key::key_problems;
+use super::key::{key_problems, same_places};
 use super::manifest::{Boot, Interface, MANIFEST_VERSION, Manifest, Node};
 
 /// One thing that is wrong with a manifest.
@@ -116,6 +116,9 @@ fn check_node(out: &mut Problems, name: &str, node: &Node, macs: &mut BTreeMap<(
         for (field, what) in key_problems(key, wanted) {
             out.add(at(&format!(".keys.{key}.{field}")), what);
         }
+    }
+    for what in same_places(&node.keys) {
+        out.add(at(".keys"), what);
     }
     if !(1..=255).contains(&node.cores) {
         out.add(at(".cores"), format!("{} is not within 1 and 255", node.cores));

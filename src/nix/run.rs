@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -175,7 +176,8 @@ pub(super) fn without_password(url: &str) -> String {
 pub(super) fn open_log(path: &Path) -> Option<File> {
     let dir = path.parent()?;
     std::fs::create_dir_all(dir).ok()?;
-    File::create(path).ok()
+    // Nix may quote what a model says.
+    File::options().write(true).create(true).truncate(true).mode(0o600).open(path).ok()
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-pub use read::{read, read_file, resolve};
+pub use read::{exposed, read, read_file, resolve};
 
 use crate::model::Key;
 

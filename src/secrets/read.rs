@@ -17,6 +17,8 @@ use crate::model::{Key, Source};
 
 /// How long a command may take; it may ask a person for a passphrase.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// How long its pipes are read when it has ended.
+const REST: Duration = Duration::from_secs(1);
 /// What is kept of what a command says about its failure.
 const SAID_MAX: u64 = 64 << 10;
 /// Characters of it that are shown.
@@ -68,6 +70,24 @@ pub async fn read<'a>(
     Ok(Secrets(out))
 }
 
+/// Secrets whose files everybody on this machine can read, a warning each.
+pub fn exposed<'a>(nodes: impl Iterator<Item = (&'a String, &'a BTreeMap<String, Key>)>) -> Vec<String> {
+    let mut out = Vec::new();
+    for (node, keys) in nodes {
+        for (name, key) in keys {
+            if let Source::File { path } = &key.source
+                && path.starts_with("/nix/store/")
+            {
+                out.push(format!(
+                    "node {node}: the key {name} comes from {path}, which everybody here can read; name its file by \
+                     text, \"secrets/{name}\", which is meant from the model's directory"
+                ));
+            }
+        }
+    }
+    out
+}
+
 fn no_text() -> Error {
     Error::new("the model has it as text, and this document does not carry texts")
         .hint("name a file (keyFile) or a command (keyCommand) in the model, or start from the model itself")
@@ -101,11 +121,22 @@ async fn run(command: &[String], dir: &Path) -> Result<Secret> {
         .spawn()
         .map_err(|e| Error::new(format!("cannot run {program}: {e}")))?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let (mut out, mut said) = (Vec::new(), Vec::new());
     let all = async {
-        let (out, said) = tokio::join!(take(stdout, LARGEST as u64 + 1), take(stderr, SAID_MAX));
-        (out, said, child.wait().await)
+        let taken = async {
+            tokio::join!(take(stdout, LARGEST as u64 + 1, &mut out), take(stderr, SAID_MAX, &mut said))
+        };
+        tokio::pin!(taken);
+        tokio::select! {
+            _ = &mut taken => child.wait().await,
+            status = child.wait() => {
+                // Somebody whom it has left behind may hold its pipes; what it has said itself is in them by now.
+                let _ = tokio::time::timeout(REST, taken).await;
+                status
+            }
+        }
     };
-    let (out, said, status) = tokio::time::timeout(PATIENCE, all)
+    let status = tokio::time::timeout(PATIENCE, all)
         .await
         .map_err(|_| Error::new(format!("{program} has not ended in {} seconds", PATIENCE.as_secs())))?;
     let status = status.map_err(|e| Error::new(format!("waiting for {program}: {e}")))?;
@@ -120,14 +151,12 @@ async fn run(command: &[String], dir: &Path) -> Result<Secret> {
 }
 
 /// Reads to the end, and keeps the beginning.
-async fn take(from: Option<impl AsyncRead + Unpin>, max: u64) -> Vec<u8> {
-    let mut kept = Vec::new();
+async fn take(from: Option<impl AsyncRead + Unpin>, max: u64, kept: &mut Vec<u8>) {
     if let Some(mut from) = from {
         // What cannot be read has ended; the status tells.
-        let _ = (&mut from).take(max).read_to_end(&mut kept).await;
+        let _ = (&mut from).take(max).read_to_end(kept).await;
         let _ = tokio::io::copy(&mut from, &mut tokio::io::sink()).await;
     }
-    kept
 }
 
 #[cfg(test)]
@@ -158,6 +187,8 @@ mod tests {
             (r#"{"kind":"file","path":"f"}"#.to_owned(), &b"from\0file\n"[..]),
             (command(r#"["cat","f"]"#), b"from\0file\n"),
             (command(r#"["printf","%s","$(id)"]"#), b"$(id)"),
+            // What it leaves behind holds its pipe.
+            (command(r#"["sh","-c","printf early; sleep 20 &"]"#), b"early"),
             (r#"{"kind":"text"}"#.to_owned(), b"hunter2"),
         ] {
             assert_eq!(

@@ -149,10 +149,40 @@ fn an_action_is_run_when_it_is_new_and_again_on_the_way_back() {
 }
 
 #[test]
+fn an_owner_who_comes_with_the_activation_gets_it_then() {
+    let acted = "echo ran >> \"$keys\"/../acted";
+    let a = Attempt::new("them", "440", "1", "key", &acted.replace("\"$keys\"", "$KEYS"));
+    a.works("export KEYS=$keys; keys_put pre-activation");
+    assert_eq!(a.tree(), [file("key", 0o400, "secret")]);
+    let (uid, gid) = (nix::unistd::getuid(), nix::unistd::getgid());
+    std::fs::write(a.at("system/etc/passwd"), format!("them:x:{uid}:{gid}::/:/bin/sh\n")).unwrap();
+    a.works("export KEYS=$keys; keys_put post-activation");
+    assert_eq!(a.tree(), [file("key", 0o440, "secret")]);
+    assert_eq!(std::fs::read_to_string(a.at("acted")).unwrap(), "ran\n", "when it is whose it shall be");
+    a.works("keys_back");
+    assert!(a.tree().is_empty());
+}
+
+#[test]
+fn what_others_have_put_beside_it_is_never_written_to() {
+    let a = Attempt::new("me", "444", "1", "key", "");
+    let theirs = a.at("theirs");
+    std::fs::write(&theirs, "theirs").unwrap();
+    std::fs::set_permissions(&theirs, PermissionsExt::from_mode(0o600)).unwrap();
+    for script in ["keys_put pre-activation", "keys_back"] {
+        symlink(&theirs, a.at("root/key.t0k")).unwrap();
+        a.works(script);
+        let mode = theirs.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!((std::fs::read_to_string(&theirs).unwrap().as_str(), mode), ("theirs", 0o600), "{script}");
+        assert!(a.at("root/key.t0k").symlink_metadata().is_err(), "{script}");
+    }
+}
+
+#[test]
 fn what_cannot_be_done_is_said_and_changes_nothing() {
     let check = |a: &Attempt, words: &str| {
         let before = a.tree();
-        let (ok, said) = a.run("keys_put pre-activation");
+        let (ok, said) = a.run("keys_put pre-activation && keys_put post-activation");
         assert!(!ok && said.contains(words), "{words}: {said}");
         a.works("rm -f $keys/trouble; keys_back");
         assert_eq!(a.tree(), before);

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::Systems;
 use crate::run::Run;
-use crate::world::{VICTIM, World};
+use crate::world::{OTHER, VICTIM, World};
 
 /// The host goes back by itself; then the deployer hears of it.
 #[track_caller]
@@ -93,15 +95,23 @@ pub fn while_committing(w: &World, s: &mut Systems) {
     goes_back(w, s, run);
 }
 
-/// The order to keep the new system never arrives at one host: the others, which have it, are taken back.
+/// All have committed, and one is lost before it is let go: the others are taken back, though they were let go.
 pub fn before_it_is_let_go(w: &World, s: &mut Systems) {
-    let mut run = w.begin(&s.new.1, &[]);
+    lost_at_the_last(w, &s.new.1, s.old.0);
+}
+
+/// The same, with a deployment over hosts that greet so.
+pub fn lost_at_the_last(w: &World, deployment: &Value, old: &str) {
+    // The last commit waits for Nix' lock, so that the cut comes before anybody is let go.
+    w.on(OTHER, "systemd-run --quiet --unit=holder flock /nix/var/nix/profiles/system.lock sleep 600");
+    let mut run = w.begin(deployment, &[]);
     run.phase(VICTIM, "committed");
     w.cable(VICTIM).cut();
-    w.settled(VICTIM, s.old.0);
+    w.on(OTHER, "systemctl stop holder.service");
+    run.phase(OTHER, "releasing");
+    w.settled(VICTIM, old);
     w.cable(VICTIM).heal();
-    let end = run.end(5);
-    end.outcomes(["rolled-back"; 3]);
+    run.end(5).outcomes(["rolled-back"; 3]);
 }
 
 /// Nobody can say how a host is that never comes back; it goes back all the same.

@@ -7,11 +7,9 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::Systems;
+use crate::cuts::lost_at_the_last;
 use crate::run::Run;
-use crate::world::{HOSTS, VICTIM, World, words};
-
-/// A host that no fault befalls.
-const OTHER: &str = HOSTS[2];
+use crate::world::{HOSTS, OTHER, VICTIM, World, words};
 
 /// What the model says in the clear; no other file, process or message may have it in it.
 const SECRET: &str = "correct-horse-battery-staple";
@@ -179,13 +177,7 @@ pub fn secrets(w: &World, s: &mut Systems) {
     let_go["nodes"][OTHER]["keys"] = new["nodes"][VICTIM]["keys"].clone();
     let_go["nodes"][VICTIM].as_object_mut().unwrap().remove("keys");
     let before = w.on(OTHER, ASK);
-    let mut run = w.begin(&let_go, &[]);
-    run.phase(VICTIM, "committed");
-    assert_eq!(w.on(OTHER, "cat /run/keys/password"), "a third");
-    w.cable(VICTIM).cut();
-    w.settled(VICTIM, "keys");
-    w.cable(VICTIM).heal();
-    run.end(5).outcomes(["rolled-back"; 3]);
+    lost_at_the_last(w, &let_go, "keys");
     w.all_settled("keys");
     assert_eq!(w.on(OTHER, ASK), before);
     assert_eq!(w.on(OTHER, "ls -d /var/lib/extra /run/diorama/*/keys 2>/dev/null; true"), "");

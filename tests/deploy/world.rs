@@ -27,6 +27,8 @@ pub const HOSTS: [&str; 3] = ["postgresql", "storage", "webserver"];
 
 /// The host that faults befall.
 pub const VICTIM: &str = "storage";
+/// A host that none befall.
+pub const OTHER: &str = "webserver";
 /// What `sudo` asks the user `keeper` for, and as the hosts know it.
 pub const PASSWORD: &str = "open sesame";
 const HASH: &str =

@@ -74,8 +74,12 @@ let
     let
       text = builtins.readFile file;
       bindings = isBindings text;
-      plain = elem "with" (allWords text);
-      source = if bindings then builtins.toFile (lib.sanitizeDerivationName (baseNameOf (toString file))) "{ ${text}\n}" else file;
+      plain = elem "with" words;
+      words = allWords text;
+      source =
+        if bindings && elem "deployment" words && (elem "keys" words || elem "secrets" words) then
+          throw "${toString file}: a file of bindings is read by way of the Nix store, which everybody can read, and this one speaks of secrets; put braces around it: { network = …; }"
+        else if bindings then builtins.toFile (lib.sanitizeDerivationName (baseNameOf (toString file))) "{ ${text}\n}" else file;
       firstLook = call (builtins.scopedImport
         (genAttrs (wordsOf text) (w: throw "${toString file}: the names of the nodes depend on `${w}', which is not known before them"))
         source);

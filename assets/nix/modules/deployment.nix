@@ -59,7 +59,7 @@ let
   rules = c:
     let is = pattern: text: builtins.match pattern text != null; in
     map ({ ok, why }: { assertion = ok; message = "${c.option}.${c.name}: ${why}"; }) [
-      { ok = is "[A-Za-z0-9][A-Za-z0-9_.@+-]{0,99}" c.name; why = "its name may have letters, digits and _.@+-, and begins with a letter or digit"; }
+      { ok = is "[A-Za-z0-9][A-Za-z0-9_.-]{0,99}" c.name; why = "its name may have letters, digits and _.-, and begins with a letter or digit"; }
       { ok = c.sources == 1; why = "it has ${if c.sources == 0 then "no source" else "several sources"}; give one of text, keyCommand and keyFile"; }
       { ok = is "/[A-Za-z0-9_.@+:=,~/-]*[A-Za-z0-9_.@+:=,~-]" c.path && !(is ".*/[.]{1,2}(/.*)?" c.path); why = "`${c.path}' cannot be its place on a host: an absolute path of letters, digits and _.@+:=,~-"; }
       { ok = !(is "/nix(/.*)?" c.path); why = "`${c.path}' is in the store, which everybody can read"; }
@@ -92,7 +92,9 @@ in
       description = "Secrets by name, in Colmena's and NixOps' words. They are put on the host, and into the clone, and are in no store.";
     };
     secrets = mkOption {
-      type = types.attrsOf (types.submodule morph);
+      type = types.attrsOf (types.coercedTo types.str
+        (_: throw "deployment.secrets: a secret is a set with `source' and `destination', not text (what was said is not shown)")
+        (types.submodule morph));
       default = { };
       example = { tls = { source = "tls.key"; destination = "/var/lib/web/tls.key"; }; };
       description = "Secrets by name, in morph's words.";

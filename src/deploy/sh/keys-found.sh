@@ -7,7 +7,7 @@ while read -r number path; do
     printf '%s link\n' "$number"
   elif [ -f "$path" ]; then
     sum=$({ printf '%s' "$salt"; head -c 1048577 "$path"; } | sha256sum)
-    printf '%s file %s %s\n' "$number" "$(stat -c '%a %u %g %U %G' "$path")" "${sum%% *}"
+    printf '%s file %s %s\n' "$number" "${sum%% *}" "$(stat -c '%a %u %g	%U	%G' "$path")"
   elif [ -e "$path" ]; then
     printf '%s other\n' "$number"
   else

@@ -30,6 +30,8 @@ if [ -e "$dir/keys/table" ]; then
 fi
 cat >"$dir/supervise.sh"
 exec 4<&-
+# A connection that was lost looks like the end: a supervisor that is cut off is none.
+[ "$(tail -n 1 "$dir/supervise.sh")" = 'exit 0' ]
 printf '%s\n' "$7" >"$dir/who"
 : >"$dir/events"
 mkfifo "$dir/in"

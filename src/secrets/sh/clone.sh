@@ -6,6 +6,7 @@ key_system=/run/current-system said=/dev/null
 mkdir -p /run
 keys=$(mktemp -d "/run/diorama-key.XXXXXX") || exit 1
 trap 'rm -rf "$keys"' EXIT
+trap 'exit 1' HUP TERM INT PIPE
 token=${keys##*.}
 cat >"$keys/1.new"
 printf '%s' "$7" >"$keys/1.action"

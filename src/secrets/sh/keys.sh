@@ -6,6 +6,7 @@
 #   table      a line for every secret: NUMBER WHEN SIZE ACTION-SIZE USER GROUP MODE MKDIRS PATH NAME
 #   N.new      what it says            N.action   the command to run when it is in its place, empty for none
 #   N.was      what was there before   N.none     there was nothing
+#   N.later    its owner comes with the activation: it is root's until then
 #   made       directories that were made
 #   trouble    why it failed
 # shellcheck disable=SC2154
@@ -62,10 +63,28 @@ key_keep() { # NUMBER FILE
   fi
 }
 
-# Runs an action; one that hangs may not hold up the way back.
-key_act() { # NUMBER
+# Replaces a file by another. The directory may be somebody else's, so the new one is made in a directory of our own
+# beside it: names that others could have put there are never written to.
+key_replace() { # CONTENT UID:GID MODE FILE   (without owner and mode: as CONTENT has them)
+  rm -rf "$4.$token"
+  (
+    mkdir -m 700 "$4.$token" && cd -P "$4.$token" && [ "$(stat -c %u:%a .)" = "$(id -u):700" ] || exit 1
+    if [ -n "$2" ]; then
+      cat "$1" >"key.$token" && chown "$2" "key.$token" && chmod "$3" "key.$token" || exit 1
+    else
+      cp -a "$1" "key.$token" || exit 1
+    fi
+    mv -fT "key.$token" "$4"
+  ) 2>/dev/null
+  key_status=$?
+  rm -rf "$4.$token"
+  return "$key_status"
+}
+
+# Runs an action; one that hangs may not hold up the way back, whatever signals it does not heed.
+key_act() { # NUMBER SECONDS
   if [ ! -s "$keys/$1.action" ]; then return 0; fi
-  timeout 300 sh "$keys/$1.action" >>"$said" 2>&1 </dev/null &
+  timeout -k 10 "$2" sh "$keys/$1.action" >>"$said" 2>&1 </dev/null &
   child=$!
   wait "$child"
   key_status=$?
@@ -73,10 +92,18 @@ key_act() { # NUMBER
   return "$key_status"
 }
 
-key_put() { # NUMBER USER GROUP MODE MKDIRS FILE NAME
-  key_uid=$(key_id passwd "$2") || { key_fails "the key $7: there is no user $2"; return 1; }
-  key_gid=$(key_id group "$3") || { key_fails "the key $7: there is no group $3"; return 1; }
-  if key_same "$keys/$1.new" "$6" "$key_uid" "$key_gid" "$4"; then return 0; fi
+# With WHEN it is put there before an activation, which may make its user or its group.
+key_put() { # NUMBER USER GROUP MODE MKDIRS FILE NAME [WHEN]
+  key_missing=
+  key_uid=$(key_id passwd "$2") || key_missing="user $2"
+  key_gid=$(key_id group "$3") || key_missing=${key_missing:-group $3}
+  key_mode=$4
+  if [ -n "$key_missing" ]; then
+    if [ "${8-}" != pre-activation ]; then key_fails "the key $7: there is no $key_missing"; return 1; fi
+    : >"$keys/$1.later"
+    key_uid=0 key_gid=0 key_mode=400
+  fi
+  if key_same "$keys/$1.new" "$6" "$key_uid" "$key_gid" "$key_mode"; then return 0; fi
   if there "$6" && [ ! -L "$6" ]; then
     if [ ! -f "$6" ]; then key_fails "the key $7: $6 is there already and is no file"; return 1; fi
     if [ "$(stat -c %s "$6")" -gt 16777216 ]; then
@@ -88,23 +115,21 @@ key_put() { # NUMBER USER GROUP MODE MKDIRS FILE NAME
   if [ "$5" = 1 ]; then key_dir "$key_above"; fi
   if [ ! -d "$key_above" ]; then key_fails "the key $7: there is no directory $key_above"; return 1; fi
   key_keep "$1" "$6" || { key_fails "the key $7: what $6 was before cannot be kept (is /run full?)"; return 1; }
-  rm -f "$6.$token"
-  # Nobody else's file is written to: the shell makes one or fails.
-  if (set -C && cat "$keys/$1.new" >"$6.$token") 2>/dev/null &&
-    chown -h "$key_uid:$key_gid" "$6.$token" && chmod "$4" "$6.$token" && mv -fT "$6.$token" "$6"; then
-    key_act "$1" || { key_fails "the key $7: its action ended with status $key_status"; return 1; }
+  if key_replace "$keys/$1.new" "$key_uid:$key_gid" "$key_mode" "$6"; then
+    # Nobody is told of what is not its owner's yet.
+    if [ -n "$key_missing" ]; then return 0; fi
+    key_act "$1" 300 || { key_fails "the key $7: its action ended with status $key_status"; return 1; }
   else
-    rm -f "$6.$token"
     key_fails "the key $7: $6 cannot be written"
   fi
 }
 
-# Puts what is to be there before the activation, or after it.
+# Puts what is to be there before the activation, or after it, when every user is there.
 keys_put() { # WHEN
   if [ ! -e "$keys/table" ]; then return 0; fi
   while read -r number when _ _ user group perms mkdirs path name; do
-    if [ "$when" = "$1" ]; then
-      key_put "$number" "$user" "$group" "$perms" "$mkdirs" "$path" "$name" || return 1
+    if [ "$when" = "$1" ] || { [ "$1" = post-activation ] && [ -e "$keys/$number.later" ]; }; then
+      key_put "$number" "$user" "$group" "$perms" "$mkdirs" "$path" "$name" "$1" || return 1
     fi
   done <"$keys/table"
 }
@@ -113,14 +138,16 @@ keys_put() { # WHEN
 keys_back() {
   if [ ! -e "$keys/table" ]; then return 0; fi
   key_trouble=
+  # The last first: what was kept of one may be another's, by way of a link.
+  sort -rn "$keys/table" >"$keys/table.back" || cp "$keys/table" "$keys/table.back"
   while read -r number _ _ _ _ _ _ _ path name; do
-    rm -f "$path.$token"
+    rm -rf "$path.$token"
     if there "$keys/$number.was"; then
-      cp -a "$keys/$number.was" "$path.$token" && mv -fT "$path.$token" "$path" || key_trouble="$key_trouble $name"
+      key_replace "$keys/$number.was" '' '' "$path" || key_trouble="$key_trouble $name"
     elif there "$keys/$number.none"; then
       rm -f "$path" || key_trouble="$key_trouble $name"
     fi
-  done <"$keys/table"
+  done <"$keys/table.back"
   if [ -e "$keys/made" ]; then
     # The deepest first; what somebody else has put something into stays.
     sort -r "$keys/made" | while read -r path; do rmdir "$path" 2>/dev/null; done
@@ -128,11 +155,14 @@ keys_back() {
   if [ -n "$key_trouble" ]; then key_fails "these keys could not be put back:$key_trouble"; fi
 }
 
-# Whoever was told of a new secret is told of the old one.
+# Whoever was told of a new secret is told of the old one, in five minutes for all of them: the host is held till then.
 keys_act_back() {
   if [ ! -e "$keys/table" ]; then return 0; fi
+  key_end=$(($(date +%s) + 300))
   while read -r number _ _ _ _ _ _ _ _ name; do
-    if there "$keys/$number.was" && ! key_act "$number"; then
+    key_left=$((key_end - $(date +%s)))
+    if [ "$key_left" -lt 1 ]; then key_left=1; fi
+    if there "$keys/$number.was" && ! key_act "$number" "$key_left"; then
       printf 'the action of the key %s ended with status %s\n' "$name" "$key_status" >>"$said"
     fi
   done <"$keys/table"
