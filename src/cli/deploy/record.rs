@@ -42,15 +42,7 @@ pub(super) async fn record(
         target.keys.clear();
     }
     if last.is_none() && deploy.options.number == 1 {
-        // What was found is a generation as well: the one to go back to from the first.
-        let mut found = Generation { number: 0, outcomes: BTreeMap::new(), ..generation.clone() };
-        for (node, system) in before {
-            if let Some(target) = found.deployment.nodes.get_mut(node) {
-                target.toplevel.clone_from(system);
-            }
-        }
-        found.deployment.nodes.retain(|n, _| before.contains_key(n));
-        records.write(&found)?;
+        records.write(&found(&generation, before))?;
     }
     for node in &kept {
         if let Some(target) = deploy.deployment.nodes.get(*node) {
@@ -64,4 +56,46 @@ pub(super) async fn record(
         out::err(&format!("warning: garbage collection may take this generation from here: {e}\n"));
     }
     Ok(Some(generation.number))
+}
+
+/// What a first deployment has found: a generation as well, the one to go back to from the first. Nobody has said what
+/// must hold of these systems, so the checks of the new ones are not theirs.
+fn found(first: &Generation, before: &BTreeMap<String, String>) -> Generation {
+    let mut found = Generation { number: 0, outcomes: BTreeMap::new(), ..first.clone() };
+    found.deployment.nodes.retain(|node, _| before.contains_key(node));
+    for (node, target) in &mut found.deployment.nodes {
+        if let Some(system) = before.get(node) {
+            target.toplevel.clone_from(system);
+        }
+        target.health_checks.clear();
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_found_is_held_to_nobodys_checks() {
+        let system = |name: &str| format!("/nix/store/{}-{name}", "a".repeat(32));
+        let target = |name: &str| {
+            serde_json::json!({
+                "hostName": name, "system": "x86_64-linux", "toplevel": system(name),
+                "healthChecks": [{ "kind": "port", "port": 80 }],
+            })
+        };
+        let first: Generation = serde_json::from_value(serde_json::json!({
+            "number": 1, "time": 0, "by": "a@b", "model": "/m.nix", "outcomes": {}, "systems": {},
+            "deployment": {
+                "version": 1, "network": { "name": "shop" },
+                "nodes": { "web": target("web"), "off": target("off") },
+            },
+        }))
+        .unwrap();
+        let got = found(&first, &[("web".to_owned(), system("old"))].into());
+        assert_eq!(got.deployment.nodes.keys().collect::<Vec<_>>(), ["web"], "the other was not seen");
+        let web = &got.deployment.nodes["web"];
+        assert_eq!((got.number, &web.toplevel, web.health_checks.len()), (0, &system("old"), 0));
+    }
 }
