@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use super::deploy::{self, HowArgs, Wanted};
 use super::{Global, Outcome, common, production};
+use crate::deploy::Generation;
+use crate::deploy::model::{Deployment, Target};
 use crate::error::Error;
 use crate::nix::Store;
 
@@ -48,23 +50,7 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
     };
     let generation = records.get(number)?;
     args.how.check_writable(&generation.files.model)?;
-    let mut deployment = generation.deployment;
-    // Where hosts are may have changed since; what they ran then has not.
-    if let Some(last) = all.last() {
-        for (node, target) in &last.deployment.nodes {
-            deployment.nodes.insert(node.clone(), target.clone());
-        }
-    }
-    deployment.nodes.retain(|node, _| generation.systems.contains_key(node));
-    for (node, target) in &mut deployment.nodes {
-        if let Some(system) = generation.systems.get(node) {
-            target.toplevel.clone_from(system);
-        }
-    }
-    let names: Vec<String> = deployment.nodes.keys().cloned().collect();
-    for target in deployment.nodes.values_mut() {
-        target.after.retain(|a| names.contains(a));
-    }
+    let deployment = as_it_was(&generation, all.last());
     let store = Store::find(&paths.data);
     let mut files = generation.files;
     files.model = format!("generation {number} ({})", files.model);
@@ -82,4 +68,53 @@ pub(super) async fn run(args: Args, global: &Global) -> Outcome {
         global,
     )
     .await
+}
+
+/// A generation's systems and what must hold of them, on the hosts as they are reached now.
+fn as_it_was(generation: &Generation, last: Option<&Generation>) -> Deployment {
+    let mut deployment = generation.deployment.clone();
+    // Where hosts are may have changed since; what they ran then, and what had to hold of it, has not.
+    for (node, target) in last.iter().flat_map(|g| &g.deployment.nodes) {
+        let health_checks = deployment.nodes.remove(node).map(|then| then.health_checks).unwrap_or_default();
+        deployment.nodes.insert(node.clone(), Target { health_checks, ..target.clone() });
+    }
+    deployment.nodes.retain(|node, _| generation.systems.contains_key(node));
+    let names: Vec<String> = deployment.nodes.keys().cloned().collect();
+    for (node, target) in &mut deployment.nodes {
+        if let Some(system) = generation.systems.get(node) {
+            target.toplevel.clone_from(system);
+        }
+        target.after.retain(|a| names.contains(a));
+    }
+    deployment
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn systems_and_checks_are_of_then_and_addresses_of_now() {
+        let generation = |number: u64, host: &str, port: u16, system: &str| -> Generation {
+            let path = format!("/nix/store/{}-{system}", "a".repeat(32));
+            serde_json::from_value(serde_json::json!({
+                "number": number, "time": 0, "by": "a@b", "model": "/m.nix", "outcomes": {}, "systems": { "web": path },
+                "deployment": { "version": 1, "network": { "name": "shop" }, "nodes": { "web": {
+                    "hostName": host, "system": "x86_64-linux", "toplevel": path, "after": ["db"],
+                    "healthChecks": [{ "kind": "port", "port": port }],
+                } } },
+            }))
+            .unwrap()
+        };
+        let (then, now) =
+            (generation(1, "old.example.org", 80, "one"), generation(2, "new.example.org", 81, "two"));
+        let got = as_it_was(&then, Some(&now));
+        let web = &got.nodes["web"];
+        assert_eq!(web.host_name, "new.example.org");
+        assert!(web.toplevel.ends_with("-one") && web.after.is_empty());
+        assert_eq!(web.health_checks, then.deployment.nodes["web"].health_checks);
+        let mut found = then;
+        found.deployment.nodes.clear();
+        assert!(as_it_was(&found, Some(&now)).nodes["web"].health_checks.is_empty());
+    }
 }
