@@ -129,7 +129,9 @@ impl Agent {
         } else if !self.secrets.is_empty() {
             // Nothing is taken back any more, so nobody needs what was there before. What cannot be removed now goes
             // with the machine's next start, or with a deployment a day later.
-            let script = "rm -rf \"/run/diorama/$1/keys\"";
+            // What could not be put back stays where the supervisor has said that it is.
+            let script =
+                "[ \"$(cat \"/run/diorama/$1/state\")\" != released ] || rm -rf \"/run/diorama/$1/keys\"";
             let _ = tokio::time::timeout(FRESH, link.run(script, &[&self.token], &[])).await;
         }
     }
